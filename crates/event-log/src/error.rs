@@ -1,0 +1,210 @@
+//! Errors, sorted by what the caller should do.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use weir_event::Stream;
+
+/// An error of the layer below. One failed commit answers every append that was in it, so it is shared.
+pub(crate) type Source = Arc<dyn Error + Send + Sync + 'static>;
+
+/// An append that was not acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Nothing of the append is on the log, nor will be: it is safe to send it again.
+    #[error("nothing was stored")]
+    NotStored {
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The records may be on the log, or may still come to be there: all of them or none. Sending them again may store
+    /// them twice.
+    #[error("the outcome is unknown, the records may have been stored")]
+    Unknown {
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+}
+
+impl AppendError {
+    /// Whether the device under the log has no room. The log takes appends again as soon as there is room.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self.cause(), Cause::DiskFull(_))
+    }
+
+    /// Whether more was queued than the log takes on; a retry after a moment is the remedy.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.cause(), Cause::Busy { .. })
+    }
+
+    /// Whether it is certain that nothing was stored.
+    pub fn is_determinate(&self) -> bool {
+        matches!(self, Self::NotStored { .. })
+    }
+
+    /// Why the append failed.
+    pub fn cause(&self) -> &Cause {
+        match self {
+            Self::NotStored { source } | Self::Unknown { source } => source,
+        }
+    }
+}
+
+/// Why an append failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The device has no room.
+    #[error("the disk is full")]
+    DiskFull(#[source] Source),
+    /// More bytes wait to be written than the log takes on.
+    #[error("{queued} bytes are waiting to be written, more than the {bound} that may")]
+    Busy {
+        /// Bytes waiting.
+        queued: usize,
+        /// The bound on them.
+        bound: usize,
+    },
+    /// The log was closed, or the task that writes it has ended.
+    #[error("the log is closed")]
+    Closed,
+    /// A record that the log can't hold.
+    #[error("a record of {bytes} bytes; the log holds records up to {limit}")]
+    TooLarge {
+        /// Bytes of its key and value.
+        bytes: usize,
+        /// The limit on them.
+        limit: usize,
+    },
+    /// The layer below failed.
+    #[error("writing the log failed")]
+    Io(#[source] Source),
+    /// [`FaultyLog`](crate::FaultyLog) made it up.
+    #[error("a fault made on purpose")]
+    Injected,
+}
+
+/// A read that failed. No variant is ever answered by leaving records out.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The offset asked for is not within the partition's bounds (its end is: there the read is empty).
+    #[error("{stream} partition {partition} holds offsets from {first} to {end}; {from} was asked for")]
+    OutOfRange {
+        /// The stream read.
+        stream: Stream,
+        /// The partition read.
+        partition: u32,
+        /// The offset asked for.
+        from: u64,
+        /// The first offset held.
+        first: u64,
+        /// The first offset not written yet.
+        end: u64,
+    },
+    /// The stream has no such partition.
+    #[error("{stream} has {partitions} partitions; {partition} was asked for")]
+    NoSuchPartition {
+        /// The stream read.
+        stream: Stream,
+        /// The partition asked for.
+        partition: u32,
+        /// How many there are, counted from 0.
+        partitions: u32,
+    },
+    /// What lies on the log is not what was written there. Reading on would mean skipping records, so nobody may.
+    #[error("{stream} partition {partition} is damaged at offset {offset}: {what}")]
+    Damaged {
+        /// The stream read.
+        stream: Stream,
+        /// The partition read.
+        partition: u32,
+        /// The first offset that can't be read.
+        offset: u64,
+        /// What was found.
+        what: String,
+    },
+    /// The layer below failed; reading again may help.
+    #[error("reading {stream} partition {partition} failed")]
+    Io {
+        /// The stream read.
+        stream: Stream,
+        /// The partition read.
+        partition: u32,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+}
+
+/// A log that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The URL names a backend that this release doesn't have.
+    #[error("{url}: the log backends of this release are memory: and sqlite:PATH, Kafka comes with a later one")]
+    NoSuchBackend {
+        /// The URL given.
+        url: String,
+    },
+    /// The number of partitions can't be.
+    #[error("events.v1 can have 1 to {limit} partitions, {asked} were asked for")]
+    BadPartitions {
+        /// What was asked for.
+        asked: u32,
+        /// The most that there can be.
+        limit: u32,
+    },
+    /// The log was made with another number of partitions, and that never changes.
+    #[error(
+        "{}: events.v1 was made with {made} partitions, {asked} were asked for; leave the option out, or copy the log \
+         into one with more partitions", path.display()
+    )]
+    PartitionsDiffer {
+        /// The log's file.
+        path: PathBuf,
+        /// What it was made with.
+        made: u32,
+        /// What was asked for.
+        asked: u32,
+    },
+    /// The file is something else.
+    #[error("{}: not a log of Weir: {what}", path.display())]
+    NotALog {
+        /// The file.
+        path: PathBuf,
+        /// What tells.
+        what: String,
+    },
+    /// The log was written by a later release.
+    #[error("{}: the log has format {found}, this release reads up to {known}", path.display())]
+    FormatUnknown {
+        /// The log's file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The latest format known.
+        known: u32,
+    },
+    /// The end of a partition is damaged, so nothing can be put after it.
+    #[error("{}: the log is damaged", path.display())]
+    Damaged {
+        /// The log's file.
+        path: PathBuf,
+        /// Where, and what was found.
+        #[source]
+        source: ReadError,
+    },
+    /// The layer below failed.
+    #[error("{}: the log could not be opened", path.display())]
+    Io {
+        /// The log's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+}

@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+
+#[doc(hidden)]
+pub mod conformance;
+mod ends;
+mod error;
+pub mod faulty;
+mod log;
+mod memory;
+mod partition;
+mod record;
+mod sqlite;
+mod url;
+
+pub use error::{AppendError, Cause, OpenError, ReadError};
+pub use faulty::{Faults, FaultyLog};
+pub use log::{EventLog, LogAppender, LogReader, OpenOptions, open};
+pub use memory::MemoryLog;
+pub use partition::partition_of;
+pub use record::{Bounds, Chunk, LogRecord, Record};
+pub use sqlite::SqliteLog;
+pub use url::{LogUrl, LogUrlMalformed};

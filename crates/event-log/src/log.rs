@@ -1,0 +1,83 @@
+//! The seam: what a log is, for those who write it and those who read it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use weir_event::Stream;
+
+use crate::{AppendError, Bounds, Chunk, LogUrl, MemoryLog, OpenError, ReadError, Record, SqliteLog};
+
+/// The writing side of a log.
+#[async_trait]
+pub trait LogAppender: Send + Sync + 'static {
+    /// Appends `records` to `stream` and returns when they are durable.
+    ///
+    /// - Each record goes to the partition of its key ([`partition_of`](crate::partition_of)); `control.v1` has one.
+    /// - All of them become durable or none; on each partition they lie one after the other, in the order given.
+    /// - Of two appends, one of which was called after the other had answered, the later one's records have the larger
+    ///   offsets on every partition that both touch.
+    /// - Dropping the future doesn't take the records back: they are stored whole or not at all, and which of the two
+    ///   nobody is told.
+    ///
+    /// Answers, for each partition touched and ordered by it, the offset after the append's last record there. Nothing
+    /// to append is answered at once with nothing.
+    ///
+    /// # Errors
+    /// [`AppendError::NotStored`] when nothing of it is on the log, [`AppendError::Unknown`] when that can't be told.
+    async fn append(&self, stream: Stream, records: Vec<Record>) -> Result<Vec<(u32, u64)>, AppendError>;
+}
+
+/// The reading side of a log. Every method may be cancelled by dropping its future.
+#[async_trait]
+pub trait LogReader: Send + Sync + 'static {
+    /// How many partitions the stream has. Fixed when the log is made.
+    fn partitions(&self, stream: Stream) -> u32;
+
+    /// How far the partition reaches. The end never goes back, and whatever was acknowledged before the call lies
+    /// before it.
+    ///
+    /// # Errors
+    /// [`ReadError::NoSuchPartition`], [`ReadError::Io`].
+    async fn bounds(&self, stream: Stream, partition: u32) -> Result<Bounds, ReadError>;
+
+    /// The records from `from` on: at least one if there is one, and about `max_bytes` at most (a reader must be ready
+    /// for several times that, since batches are read whole). At the partition's end the chunk is empty. Only durable
+    /// records are seen, and a record seen once is seen by every later read.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] for an offset before the first or after the end; [`ReadError::Damaged`] when what
+    /// lies there is not what was written; [`ReadError::NoSuchPartition`]; [`ReadError::Io`].
+    async fn read(&self, stream: Stream, partition: u32, from: u64, max_bytes: usize) -> Result<Chunk, ReadError>;
+
+    /// Returns when the partition has a record at `offset`, at once if it has one: so after a chunk wait for
+    /// `chunk.next`, then read from there.
+    ///
+    /// # Errors
+    /// [`ReadError::NoSuchPartition`], [`ReadError::Io`].
+    async fn wait_beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError>;
+}
+
+/// A log that is both written and read.
+pub trait EventLog: LogAppender + LogReader {}
+
+impl<L: LogAppender + LogReader + ?Sized> EventLog for L {}
+
+/// What may be said about a log when it is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Partitions of `events.v1`: for a new log how many it gets (1 without), for one that exists how many it must have.
+    pub partitions: Option<u32>,
+}
+
+/// Opens the log that the URL names; one that doesn't exist is made.
+///
+/// # Errors
+/// See [`OpenError`]: a backend that this release lacks, another number of partitions than the log was made with, a
+/// file that is no log or is damaged, a failure of the system.
+pub async fn open(url: &LogUrl, options: OpenOptions) -> Result<Arc<dyn EventLog>, OpenError> {
+    match url {
+        LogUrl::Memory => Ok(Arc::new(MemoryLog::new(options.partitions.unwrap_or(1))?)),
+        LogUrl::Sqlite(path) => Ok(Arc::new(SqliteLog::open(path, options).await?)),
+        LogUrl::Kafka { .. } => Err(OpenError::NoSuchBackend { url: url.to_string() }),
+    }
+}

@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+
+mod body;
+mod drain;
+mod guard;
+mod headers;
+mod object;
+mod problem;
+mod profile_ref;
+mod query;
+mod refusals;
+mod serve;
+mod suggest;
+mod wrap;
+
+pub use body::{BodyLimits, MediaType, media_type, read_body, utf8};
+pub use headers::{DEFAULT_WAIT, MAX_WAIT, bearer, prefer_wait, weir_after};
+pub use object::JsonObject;
+pub use problem::{FieldError, Problem};
+pub use profile_ref::ProfileRef;
+pub use query::{DEFAULT_LIMIT, MAX_LIMIT, Query};
+pub use serve::{ServeOptions, serve};
+pub use wrap::{RequestId, WrapOptions, wrap};

@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+
+mod catalog;
+mod codec;
+mod decimal;
+mod definition;
+mod event;
+mod explain;
+mod facts;
+mod fold;
+mod interval;
+pub mod json;
+mod membership;
+pub mod sabotage;
+mod signal;
+mod spans;
+mod state;
+
+pub use catalog::{Catalog, Failed, Rule, Score, Segment, Source, true_of_empty_history};
+pub use codec::Damaged;
+pub use decimal::Decimal;
+pub use definition::{Condition, Definition, MAX_COUNT, Problem, ScoreDefinition};
+pub use event::{Event, EventKey};
+pub use explain::{Explained, Explanation, end, explain};
+pub use facts::{Facts, Register};
+pub use fold::{ScoreChange, Touched, fold, points_of};
+pub use interval::{ALWAYS, Intervals, NEVER, Span};
+pub use membership::membership;
+pub use signal::counter::points;
+pub use signal::{Signal, SignalId};
+pub use spans::{OpenSpans, SpanChange, advance};
+pub use state::State;

@@ -95,7 +95,7 @@ pub enum Refusal {
         limit: usize,
     },
     /// Somebody else changed the definition in between.
-    #[error("the {name} {}, not version {expected}; read it again and repeat the change", found_in_words(*found))]
+    #[error("the {name} {}; read it again and repeat the change", changed(*expected, *found))]
     VersionChanged {
         /// The definition.
         name: Name,
@@ -193,6 +193,10 @@ fn steps(path: &[Name]) -> String {
     text
 }
 
-fn found_in_words(found: u32) -> String {
-    if found == 0 { "doesn't exist".to_owned() } else { format!("is now version {found}") }
+fn changed(expected: u32, found: u32) -> String {
+    match (expected, found) {
+        (0, found) => format!("was to be new, but is there with version {found}"),
+        (expected, 0) => format!("was to have version {expected}, but isn't there"),
+        (expected, found) => format!("was to have version {expected}, but has version {found} now"),
+    }
 }

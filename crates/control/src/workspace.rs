@@ -165,8 +165,12 @@ impl Workspace {
     }
 
     /// The shortest way from `start` back to itself, if it names `names`. Without recursion, since a chain may be as
-    /// long as there are definitions.
+    /// long as there are definitions. What isn't live is named by nothing live, so a new definition can only name
+    /// itself at once.
     fn cycle(&self, start: &Name, names: &[Name]) -> Option<Vec<Name>> {
+        if self.live(start).is_none() {
+            return names.contains(start).then(|| vec![start.clone(), start.clone()]);
+        }
         let mut reached_from: BTreeMap<&Name, &Name> = BTreeMap::new();
         let mut seen: BTreeSet<&Name> = BTreeSet::new();
         let mut queue: VecDeque<(&Name, &Name)> = names.iter().map(|name| (start, name)).collect();

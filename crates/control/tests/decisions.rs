@@ -163,11 +163,15 @@ fn a_sentence_names_the_things_and_the_remedy() {
     );
     assert_eq!(
         sentence(&if_version(segment("base", 2, &[]), 4)),
-        "the segment `base` is now version 1, not version 4; read it again and repeat the change"
+        "the segment `base` was to have version 4, but has version 1 now; read it again and repeat the change"
     );
     assert_eq!(
         sentence(&if_version(segment("x", 2, &[]), 4)),
-        "the segment `x` doesn't exist, not version 4; read it again and repeat the change"
+        "the segment `x` was to have version 4, but isn't there; read it again and repeat the change"
+    );
+    assert_eq!(
+        sentence(&if_version(segment("base", 2, &[]), 0)),
+        "the segment `base` was to be new, but is there with version 1; read it again and repeat the change"
     );
 }
 

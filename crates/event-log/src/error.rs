@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use weir_event::Stream;
 
-/// An error of the layer below. One failed commit answers every append that was in it, so it is shared.
-pub(crate) type Source = Arc<dyn Error + Send + Sync + 'static>;
+/// An error of the layer below, or a [`ReadError`]. One failed commit answers every append in it, so it is shared.
+pub type Source = Arc<dyn Error + Send + Sync + 'static>;
 
 /// An append that was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -79,6 +79,9 @@ pub enum Cause {
         /// The limit on them.
         limit: usize,
     },
+    /// The log is damaged where the records would go.
+    #[error("the log is damaged")]
+    Damaged(#[source] ReadError),
     /// The layer below failed.
     #[error("writing the log failed")]
     Io(#[source] Source),
@@ -196,7 +199,7 @@ pub enum OpenError {
         path: PathBuf,
         /// Where, and what was found.
         #[source]
-        source: ReadError,
+        source: Source,
     },
     /// The layer below failed.
     #[error("{}: the log could not be opened", path.display())]

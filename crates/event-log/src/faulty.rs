@@ -29,7 +29,8 @@ pub struct Faults {
 
 impl Faults {
     /// No fault at all.
-    pub const NONE: Faults = Faults { not_stored: 0, unknown_stored: 0, unknown_lost: 0, read_failed: 0, short_read: 0 };
+    pub const NONE: Faults =
+        Faults { not_stored: 0, unknown_stored: 0, unknown_lost: 0, read_failed: 0, short_read: 0 };
     /// About a fault in four appends and in eight reads.
     pub const SOME: Faults =
         Faults { not_stored: 100, unknown_stored: 75, unknown_lost: 75, read_failed: 125, short_read: 250 };
@@ -85,6 +86,10 @@ impl LogAppender for FaultyLog {
             return Err(AppendError::Unknown { source: Cause::Injected });
         }
         Ok(answer)
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
     }
 }
 

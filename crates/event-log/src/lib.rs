@@ -12,7 +12,7 @@ mod record;
 mod sqlite;
 mod url;
 
-pub use error::{AppendError, Cause, OpenError, ReadError};
+pub use error::{AppendError, Cause, OpenError, ReadError, Source};
 pub use faulty::{Faults, FaultyLog};
 pub use log::{EventLog, LogAppender, LogReader, OpenOptions, open};
 pub use memory::MemoryLog;

@@ -25,6 +25,10 @@ pub trait LogAppender: Send + Sync + 'static {
     /// # Errors
     /// [`AppendError::NotStored`] when nothing of it is on the log, [`AppendError::Unknown`] when that can't be told.
     async fn append(&self, stream: Stream, records: Vec<Record>) -> Result<Vec<(u32, u64)>, AppendError>;
+
+    /// Takes no more appends, waits until those under way are answered, and lets go of the log. Reads may fail from then
+    /// on. For an orderly end: nothing acknowledged depends on it.
+    async fn close(&self) {}
 }
 
 /// The reading side of a log. Every method may be cancelled by dropping its future.

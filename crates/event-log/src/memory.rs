@@ -1,16 +1,20 @@
 //! A log in memory: for tests, and the model that the conformance suite is written after.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use weir_event::Stream;
 
 use crate::ends::{Ends, MAX_PARTITIONS};
-use crate::{AppendError, Bounds, Chunk, LogAppender, LogReader, LogRecord, OpenError, ReadError, Record, partition_of};
+use crate::{
+    AppendError, Bounds, Chunk, LogAppender, LogReader, LogRecord, OpenError, ReadError, Record, partition_of,
+};
 
 /// A log that is gone with the process. It keeps every other promise.
 #[derive(Debug)]
 pub struct MemoryLog {
+    closed: AtomicBool,
     partitions: Mutex<Partitions>,
     ends: Ends,
 }
@@ -41,7 +45,11 @@ impl MemoryLog {
         }
         let events = vec![Vec::new(); partitions as usize];
         let partitions_held = Partitions { events, control: vec![Vec::new()] };
-        Ok(Self { partitions: Mutex::new(partitions_held), ends: Ends::new(partitions) })
+        Ok(Self {
+            closed: AtomicBool::new(false),
+            partitions: Mutex::new(partitions_held),
+            ends: Ends::new(partitions),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Partitions> {
@@ -53,6 +61,11 @@ impl MemoryLog {
 #[async_trait]
 impl LogAppender for MemoryLog {
     async fn append(&self, stream: Stream, records: Vec<Record>) -> Result<Vec<(u32, u64)>, AppendError> {
+        let size = records.iter().try_for_each(|record| record.checked_size().map(drop));
+        size.map_err(|source| AppendError::NotStored { source })?;
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(AppendError::NotStored { source: Cause::Closed });
+        }
         let count = self.ends.partitions(stream);
         let mut next = vec![None; count as usize];
         let mut held = self.lock();
@@ -67,6 +80,10 @@ impl LogAppender for MemoryLog {
             self.ends.raise(stream, partition, end);
         }
         Ok(touched)
+    }
+
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
     }
 }
 

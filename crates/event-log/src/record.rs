@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::Cause;
+
 /// A record to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -12,9 +14,21 @@ pub struct Record {
 }
 
 impl Record {
+    /// The most bytes that key and value may have together.
+    pub const MAX_BYTES: usize = 16_000_000;
+
     /// A record of this key and value.
     pub fn new(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
         Self { key: key.into(), value: value.into() }
+    }
+
+    /// The bytes of key and value.
+    ///
+    /// # Errors
+    /// [`Cause::TooLarge`]: no log takes the record.
+    pub(crate) fn checked_size(&self) -> Result<usize, Cause> {
+        let bytes = self.key.len() + self.value.len();
+        if bytes > Self::MAX_BYTES { Err(Cause::TooLarge { bytes, limit: Self::MAX_BYTES }) } else { Ok(bytes) }
     }
 }
 

@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn reads_what_it_prints() {
-        for text in ["memory:", "sqlite:weir-data/log.db", "sqlite:/var/lib/weir/log.db", "kafka://a:1,[::1]:9092/w.x"] {
+        for text in ["memory:", "sqlite:weir-data/log.db", "sqlite:/var/lib/weir/log.db", "kafka://a:1,[::1]:9092/w.x"]
+        {
             assert_eq!(text.parse::<LogUrl>().unwrap().to_string(), text);
         }
         assert_eq!("sqlite:///a/b".parse(), Ok(LogUrl::Sqlite(PathBuf::from("/a/b"))));

@@ -118,7 +118,9 @@ fn inflate(wire: &[u8], limit: usize) -> Result<Bytes, Problem> {
     }
     match outcome {
         Ok(_) => Ok(inflated.into()),
-        Err(_) => Err(Problem::malformed("gzip_invalid", "the body isn't whole and valid gzip; compress and send it anew")),
+        Err(_) => {
+            Err(Problem::malformed("gzip_invalid", "the body isn't whole and valid gzip; compress and send it anew"))
+        }
     }
 }
 

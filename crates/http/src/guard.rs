@@ -27,9 +27,10 @@ pub(crate) fn check(request: &Request) -> Result<(), Problem> {
         ));
     }
     for origin in request.headers().get_all(ORIGIN) {
-        let authority = origin.to_str().ok().and_then(|text| {
-            text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))
-        });
+        let authority = origin
+            .to_str()
+            .ok()
+            .and_then(|text| text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")));
         if !authority.is_some_and(is_loopback) {
             let detail = "without keys (--open) requests from web pages of other hosts are refused";
             return Err(Problem::forbidden("origin_refused", detail));
@@ -68,10 +69,13 @@ mod tests {
 
     #[test]
     fn answers_loopback_only() {
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:80", "[::1]", "[::ffff:127.0.0.1]"] {
+        for host in
+            ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:80", "[::1]", "[::ffff:127.0.0.1]"]
+        {
             assert_eq!(code("/", &[("host", host)]), None, "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "", "[::2]", "evil@localhost", "0.0.0.0:80"] {
+        for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "", "[::2]", "evil@localhost", "0.0.0.0:80"]
+        {
             assert_eq!(code("/", &[("host", host)]), Some("host_refused"), "{host}");
         }
         assert_eq!(code("/", &[]), Some("host_refused"));
@@ -85,7 +89,8 @@ mod tests {
         for origin in ["http://localhost:3000", "http://127.0.0.1:8080", "https://[::1]"] {
             assert_eq!(code("/", &[("host", "localhost"), ("origin", origin)]), None, "{origin}");
         }
-        for origin in ["null", "http://evil.example", "http://localhost.evil.example", "file://localhost", "localhost"] {
+        for origin in ["null", "http://evil.example", "http://localhost.evil.example", "file://localhost", "localhost"]
+        {
             assert_eq!(code("/", &[("host", "localhost"), ("origin", origin)]), Some("origin_refused"), "{origin}");
         }
     }

@@ -203,7 +203,8 @@ mod tests {
 
     #[test]
     fn the_detail_names_the_first_part_and_counts_the_rest() {
-        let errors = vec![FieldError::new("/name", "is required"), FieldError::new("", "x"), FieldError::new("/b", "y")];
+        let errors =
+            vec![FieldError::new("/name", "is required"), FieldError::new("", "x"), FieldError::new("/b", "y")];
         let problem = Problem::invalid("field_missing", errors);
         assert_eq!(problem.detail(), "/name: is required (and 2 more, see errors)");
         assert_eq!(Problem::invalid("x", vec![FieldError::new("", "must be an object")]).detail(), "must be an object");

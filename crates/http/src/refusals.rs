@@ -32,7 +32,10 @@ impl Problem {
 
     /// 400 `cursor_invalid`.
     pub fn cursor_invalid() -> Self {
-        Self::malformed("cursor_invalid", "not a cursor of this list; pass `next_cursor` as it came, or none to begin anew")
+        Self::malformed(
+            "cursor_invalid",
+            "not a cursor of this list; pass `next_cursor` as it came, or none to begin anew",
+        )
     }
 
     /// 422 with one part at fault.

@@ -2,7 +2,6 @@
 //!
 //! Not `axum::serve`: it lets a half-sent header stand open for ever, and its graceful shutdown has no deadline.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -43,12 +41,7 @@ impl Default for ServeOptions {
 /// Answers how many connections had to be cut.
 ///
 /// A failing accept (no file descriptors left, for example) is survived: it is tried again after a pause.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-    options: ServeOptions,
-) -> usize {
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken, options: ServeOptions) -> usize {
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     let shell = Arc::new(Shell { builder: builder(options), router, shutdown: shutdown.clone(), options });
@@ -124,10 +117,13 @@ struct Shell {
 
 impl Shell {
     async fn connection(&self, stream: TcpStream) {
-        let begun = Notify::new();
-        let service = service_fn(|request: Request<Incoming>| {
-            begun.notify_one();
-            self.answer(request)
+        let begun = Arc::new(Notify::new());
+        let service = service_fn({
+            let (begun, router) = (begun.clone(), self.router.clone());
+            move |request: Request<Incoming>| {
+                begun.notify_one();
+                router.clone().oneshot(request.map(Body::new))
+            }
         });
         let mut connection = std::pin::pin!(self.builder.serve_connection(TokioIo::new(stream), service));
         // hyper's timeout begins when it knows the protocol; a client that sends nothing never gets that far.
@@ -151,10 +147,6 @@ impl Shell {
             // Clients break off all the time; this is of interest only when one looks for it.
             tracing::debug!(%error, "connection ended early");
         }
-    }
-
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response, Infallible> {
-        self.router.clone().oneshot(request.map(Body::new)).await
     }
 }
 

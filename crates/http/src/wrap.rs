@@ -110,7 +110,10 @@ async fn observe(State(options): State<Arc<WrapOptions>>, mut request: Request, 
     measure(method, route, response.status(), took);
     if let Some(problem) = problem {
         span.in_scope(|| log_failure(&problem, took));
-        unread.discard().await;
+        // Who was too slow already isn't waited for again.
+        if problem.status() != StatusCode::REQUEST_TIMEOUT {
+            unread.discard().await;
+        }
     }
     response
 }
@@ -145,11 +148,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn log_failure(problem: &Problem, took: Duration) {
-    let (status, code, cause) = (problem.status().as_u16(), problem.code(), problem.cause().unwrap_or("-"));
-    match status {
-        503 => tracing::warn!(status, code, cause, ?took, "request not served now"),
-        500.. => tracing::error!(status, code, cause, ?took, "request failed"),
-        _ => tracing::debug!(status, code, ?took, "request refused"),
+    let (status, code) = (problem.status().as_u16(), problem.code());
+    match (status, problem.cause()) {
+        (503, Some(cause)) => tracing::warn!(status, code, cause, ?took, "request not served now"),
+        // "Not now" without a cause is an ordinary answer, to a probe or to who polls a backfill.
+        (..=499 | 503, _) => tracing::debug!(status, code, ?took, "request refused"),
+        (_, cause) => tracing::error!(status, code, cause = cause.unwrap_or("-"), ?took, "request failed"),
     }
 }
 
@@ -174,4 +178,3 @@ fn method_name(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     KNOWN.into_iter().find(|name| method.as_str() == *name).unwrap_or("_OTHER")
 }
-

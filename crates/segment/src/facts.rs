@@ -38,8 +38,7 @@ impl Facts {
     /// Takes in what an event says about its profile and answers the top-level traits that it wrote.
     pub(crate) fn fold(&mut self, event: &Event<'_>) -> Vec<String> {
         let mut written = Vec::new();
-        if self.identifier.is_none() && event.identifier.is_some() {
-            self.identifier = event.identifier.cloned();
+        if join_identifier(&mut self.identifier, event.identifier) {
             written.push("email".to_owned());
         }
         if !is_reserved(event.name) {
@@ -100,7 +99,7 @@ impl Facts {
 
     /// The join of both: the latest write of each register.
     pub(crate) fn join(&mut self, other: &Facts) {
-        self.identifier = self.identifier.take().or_else(|| other.identifier.clone());
+        join_identifier(&mut self.identifier, other.identifier.as_ref());
         self.updated = self.updated.max(other.updated);
         join_register(&mut self.name, other.name.as_ref());
         join_register(&mut self.email, other.email.as_ref());
@@ -171,6 +170,17 @@ fn write(slot: &mut Option<Register>, event: &Event<'_>, value: &RawValue) {
         _ => Some(value.get().into()),
     };
     join_register(slot, Some(&Register { key: event.key.clone(), value }));
+}
+
+/// Keeps the least of both, and answers whether that is another one now. A profile as sent has one name at most, since
+/// its id is made of it; where a log says otherwise, the order of its records doesn't choose.
+fn join_identifier(slot: &mut Option<Identifier>, other: Option<&Identifier>) -> bool {
+    let Some(other) = other else { return false };
+    let replaces = slot.as_ref().is_none_or(|kept| other < kept);
+    if replaces {
+        *slot = Some(other.clone());
+    }
+    replaces
 }
 
 fn join_register(slot: &mut Option<Register>, other: Option<&Register>) {

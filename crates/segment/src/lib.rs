@@ -28,5 +28,5 @@ pub use interval::{ALWAYS, Intervals, NEVER, Span};
 pub use membership::membership;
 pub use signal::counter::points;
 pub use signal::{Signal, SignalId};
-pub use spans::{OpenSpans, SpanChange, advance};
+pub use spans::{OpenSpans, SpanChange, StoredSpan, advance};
 pub use state::State;

@@ -55,7 +55,7 @@ pub(crate) fn holds_of(rule: &Rule, state: &State) -> Result<Intervals, Damaged>
             if is_followed != *followed {
                 return Ok(Intervals::none());
             }
-            let decided = lasting.map_or(ALWAYS, |lasting| a.at.saturating_add(lasting));
+            let decided = lasting.map_or(ALWAYS, |lasting| instant_after(a.at, lasting));
             Ok(counting_from(a.at, *within).from(decided))
         }
         Rule::Trait { path, what } => Ok(trait_holds(path, what, state)),
@@ -71,8 +71,14 @@ pub(crate) fn holds_of(rule: &Rule, state: &State) -> Result<Intervals, Damaged>
 fn counting_from(at: i64, within: Option<i64>) -> Intervals {
     match within {
         None => Intervals::all(),
-        Some(within) => Intervals::one(ALWAYS, crate::sabotage::window_end(at.saturating_add(within))),
+        Some(within) => Intervals::one(ALWAYS, crate::sabotage::window_end(instant_after(at, within))),
     }
+}
+
+/// The instant that lies so many microseconds after another; one beyond the year 9999 is never.
+fn instant_after(instant: i64, micros: i64) -> i64 {
+    let after = instant.saturating_add(micros);
+    if after > Timestamp::MAX.micros() { NEVER } else { after }
 }
 
 fn score_holds(points: Decimal, bound: ScoreBound) -> bool {
@@ -94,10 +100,9 @@ fn trait_holds(path: &str, what: &TraitTest, state: &State) -> Intervals {
         TraitTest::InNext(micros) => Intervals::from_spans(
             instants(value, rest).into_iter().map(|t| Span::new(t.saturating_sub(*micros), t)).collect(),
         ),
-        TraitTest::InLast(micros) => {
-            let end = |t: i64| if t.saturating_add(*micros) > Timestamp::MAX.micros() { NEVER } else { t + *micros };
-            Intervals::from_spans(instants(value, rest).into_iter().map(|t| Span::new(t, end(t))).collect())
-        }
+        TraitTest::InLast(micros) => Intervals::from_spans(
+            instants(value, rest).into_iter().map(|t| Span::new(t, instant_after(t, *micros))).collect(),
+        ),
     }
 }
 

@@ -61,7 +61,7 @@ fn offset_of(zone: &str) -> Option<i64> {
     };
     let (hours, minutes) = zone.get(1..)?.split_once(':')?;
     let two = |s: &str, below: i64| match s.as_bytes() {
-        [a, b] if a.is_ascii_digit() && b.is_ascii_digit() => s.parse().ok().filter(|n| *n < below),
+        [a, b] if a.is_ascii_digit() && b.is_ascii_digit() => s.parse::<i64>().ok().filter(|n| *n < below),
         _ => None,
     };
     Some(sign * (two(hours, 24)? * 3600 + two(minutes, 60)? * 60))

@@ -1,6 +1,7 @@
 //! Reading an object whose names are ours: each one once, none unknown, every problem collected.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
@@ -16,6 +17,9 @@ pub struct Problem {
     /// What is wrong with it and how to mend it.
     pub message: String,
 }
+
+/// How many problems are told at once: a text of megabytes may have one per byte.
+const MAX_PROBLEMS: usize = 100;
 
 /// Where in the definition we are, and what was found wrong so far.
 pub(super) struct Place<'p> {
@@ -36,7 +40,9 @@ impl Place<'_> {
     }
 
     pub(super) fn problem(&mut self, code: &'static str, message: impl Into<String>) {
-        self.problems.push(Problem { code, pointer: self.pointer.clone(), message: message.into() });
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(Problem { code, pointer: self.pointer.clone(), message: message.into() });
+        }
     }
 }
 
@@ -53,12 +59,11 @@ impl<'a> Object<'a> {
             place.wrong(format!("must be an object {what}"));
             return None;
         };
-        let mut once: Vec<Cow<'a, str>> = Vec::new();
+        let mut once: BTreeSet<&str> = BTreeSet::new();
         for (name, _) in &fields {
-            if once.contains(name) {
+            if !once.insert(name) {
                 place.inside(name).problem("duplicate_name", format!("{name:?} stands here twice; keep one"));
             }
-            once.push(name.clone());
         }
         Some(Self { fields, known: Vec::new() })
     }
@@ -66,6 +71,11 @@ impl<'a> Object<'a> {
     /// Whether the field is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|(field, value)| field == name && value.get() != "null")
+    }
+
+    /// Whether the field is there and null.
+    pub(super) fn is_null(&self, name: &str) -> bool {
+        self.fields.iter().any(|(field, value)| field == name && value.get() == "null")
     }
 
     /// Whether every field was taken.

@@ -145,8 +145,8 @@ fn list(object: &mut Object<'_>, field: &'static str, place: &mut Place<'_>) -> 
 
 fn event(object: &mut Object<'_>, place: &mut Place<'_>) -> Option<EventCondition> {
     let mut filter = event_filter(object, place);
-    let since = object.text("since", place).and_then(|text| instant(&text, &mut place.inside("since")));
-    let until = object.text("until", place).and_then(|text| instant(&text, &mut place.inside("until")));
+    let since = object.take("since").and_then(|raw| instant(raw, &mut place.inside("since")));
+    let until = object.take("until").and_then(|raw| instant(raw, &mut place.inside("until")));
     let within = object.take("within").and_then(|raw| window(raw, &mut place.inside("within")));
     if within.is_some() && (since.is_some() || until.is_some()) {
         place.wrong("has \"within\" beside \"since\" or \"until\"; keep one window");
@@ -200,12 +200,16 @@ fn what(object: &mut Object<'_>, place: &mut Place<'_>) -> Option<What> {
     if let (Some(kind), Some(more)) = (found.next(), found.next()) {
         place.wrong(format!("has both {kind:?} and {more:?}; put two conditions into \"all\""));
     }
+    // What stands beside a sum is an amount. Sums aren't supported yet, which is said of the sum alone.
+    if object.has("sum") {
+        let _amounts = (object.take("at_least"), object.take("at_most"));
+    }
     let at_least = count(object, "at_least", 1, place).map(What::AtLeast);
     let at_most = count(object, "at_most", 0, place).map(What::AtMost);
     let exactly = count(object, "exactly", 0, place).map(What::Exactly);
     let followed = object.take("followed_by").map(|raw| next(raw, &mut place.inside("followed_by"), false));
     let not_followed = object.take("not_followed_by").map(|raw| next(raw, &mut place.inside("not_followed_by"), true));
-    let lasting = object.text("for", place).and_then(|text| duration(&text, &mut place.inside("for")));
+    let lasting = object.take("for").and_then(|raw| duration(raw, &mut place.inside("for")));
     if lasting.is_some() && not_followed.is_none() {
         place.inside("for").wrong("goes with \"not_followed_by\" only");
     }
@@ -244,14 +248,13 @@ fn count(object: &mut Object<'_>, field: &'static str, least: u32, place: &mut P
 }
 
 fn trait_condition(object: &mut Object<'_>, place: &mut Place<'_>) -> Option<TraitCondition> {
-    let path = object.text("trait", place)?;
-    if !is_path(&path) {
+    let path = object.text("trait", place);
+    if path.as_ref().is_some_and(|path| !is_path(path)) {
         place.inside("trait").wrong("must be a dotted path, such as \"address.country\"");
     }
-    let mut span =
-        |field: &'static str| object.text(field, place).and_then(|text| duration(&text, &mut place.inside(field)));
-    let (in_next, in_last) = (span("in_next"), span("in_last"));
     let before = place.problems.len();
+    let mut span = |field: &'static str| object.take(field).and_then(|raw| duration(raw, &mut place.inside(field)));
+    let (in_next, in_last) = (span("in_next"), span("in_last"));
     let tests = test::take(object, place);
     let what = match (in_next, in_last, tests) {
         (Some(micros), None, tests) if tests.is_empty() => TraitTest::InNext(micros),
@@ -268,21 +271,24 @@ fn trait_condition(object: &mut Object<'_>, place: &mut Place<'_>) -> Option<Tra
             return None;
         }
     };
-    Some(TraitCondition { path, what })
+    Some(TraitCondition { path: path?, what })
 }
 
 fn score(object: &mut Object<'_>, place: &mut Place<'_>) -> Option<ScoreCondition> {
-    let score = object.text("score", place)?;
+    let score = object.text("score", place);
+    let before = place.problems.len();
     let mut bound = |field: &'static str| object.take(field).and_then(|raw| decimal(raw, &mut place.inside(field)));
     let bound = match (bound("at_least"), bound("at_most")) {
         (Some(least), None) => ScoreBound::AtLeast(least),
         (None, Some(most)) => ScoreBound::AtMost(most),
         _ => {
-            place.wrong("needs one of \"at_least\" and \"at_most\", a number");
+            if place.problems.len() == before {
+                place.wrong("needs one of \"at_least\" and \"at_most\", a number");
+            }
             return None;
         }
     };
-    Some(ScoreCondition { score, bound })
+    Some(ScoreCondition { score: score?, bound })
 }
 
 fn rule(raw: &RawValue, place: &mut Place<'_>) -> Option<Rule> {
@@ -318,20 +324,19 @@ fn decimal(raw: &RawValue, place: &mut Place<'_>) -> Option<Decimal> {
 
 fn window(raw: &RawValue, place: &mut Place<'_>) -> Option<i64> {
     match Json::of(raw) {
-        Json::Text(text) => duration(&text, place),
         Json::Object(_) => {
             place.problem("not_supported", "calendar windows are not supported by this release; use a duration");
             None
         }
-        _ => {
-            place.wrong("must be a duration such as \"7d\"");
-            None
-        }
+        _ => duration(raw, place),
     }
 }
 
-fn duration(text: &str, place: &mut Place<'_>) -> Option<i64> {
-    let micros = micros(text);
+fn duration(raw: &RawValue, place: &mut Place<'_>) -> Option<i64> {
+    let micros = match Json::of(raw) {
+        Json::Text(text) => micros(&text),
+        _ => None,
+    };
     if micros.is_none() {
         place.wrong("must be a duration: a whole number and s, m, h, d or w, from \"1s\" to \"3650d\"");
     }
@@ -355,8 +360,11 @@ fn micros(text: &str) -> Option<i64> {
     (1..=3_650 * 86_400).contains(&seconds).then_some(seconds * 1_000_000)
 }
 
-fn instant(text: &str, place: &mut Place<'_>) -> Option<i64> {
-    let instant = Timestamp::parse(text).ok();
+fn instant(raw: &RawValue, place: &mut Place<'_>) -> Option<i64> {
+    let instant = match Json::of(raw) {
+        Json::Text(text) => Timestamp::parse(&text).ok(),
+        _ => None,
+    };
     if instant.is_none() {
         place.wrong("must be an RFC 3339 instant, such as \"2026-11-20T10:00:00Z\"");
     }

@@ -112,6 +112,9 @@ pub(crate) fn reaches_value(value: Option<&RawValue>, path: Option<&str>, tests:
     passed || (!any && tests.iter().all(|test| *test == Test::Exists(false)))
 }
 
+/// What is said of a test against null.
+const NULL: &str = "no test passes null; use {\"exists\": false}";
+
 /// Reads the tests of a path: a scalar, which means `eq`, or an object of tests.
 pub(super) fn parse(raw: &RawValue, place: &mut Place<'_>) -> Vec<Test> {
     if !raw.get().starts_with('{') {
@@ -146,6 +149,11 @@ pub(super) fn take(object: &mut Object<'_>, place: &mut Place<'_>) -> Vec<Test> 
             part.wrong("true and false have no order; use \"eq\"");
         } else {
             tests.push(test(value));
+        }
+    }
+    for name in ["in", "contains", "starts_with", "exists"] {
+        if object.is_null(name) {
+            place.inside(name).wrong(NULL);
         }
     }
     if let Some(raw) = object.take("in") {
@@ -192,7 +200,7 @@ fn scalar(raw: &RawValue, place: &mut Place<'_>) -> Option<Scalar> {
             }
         },
         Json::Null => {
-            place.wrong("nothing equals null; use {\"exists\": false}");
+            place.wrong(NULL);
             None
         }
         Json::Array(_) | Json::Object(_) => {

@@ -67,10 +67,11 @@ fn filter_words(filter: &Filter) -> String {
     let tests: Vec<String> = filter
         .tests
         .iter()
-        .map(|(path, tests)| format!("{path:?}: {}", tests.iter().map(test_words).collect::<Vec<_>>().join(", ")))
+        .map(|(path, tests)| format!("{}: {}", quoted(path), tests.iter().map(test_words).collect::<Vec<_>>().join(", ")))
         .collect();
     let bounds = format!("since {:?} until {:?}", filter.since, filter.until);
-    format!("{:?} where {{{}}} {bounds}", filter.event, tests.join("; "))
+    let event = filter.event.as_deref().map_or_else(|| "any".to_owned(), quoted);
+    format!("{event} where {{{}}} {bounds}", tests.join("; "))
 }
 
 fn test_words(test: &Test) -> String {
@@ -82,8 +83,8 @@ fn test_words(test: &Test) -> String {
         Test::Lt(value) => format!("lt {}", scalar_words(value)),
         Test::Lte(value) => format!("lte {}", scalar_words(value)),
         Test::In(values) => format!("in [{}]", values.iter().map(scalar_words).collect::<Vec<_>>().join(", ")),
-        Test::Contains(part) => format!("contains {part:?}"),
-        Test::StartsWith(part) => format!("starts_with {part:?}"),
+        Test::Contains(part) => format!("contains {}", quoted(part)),
+        Test::StartsWith(part) => format!("starts_with {}", quoted(part)),
         Test::Exists(exists) => format!("exists {exists}"),
     }
 }
@@ -92,8 +93,14 @@ fn scalar_words(value: &Scalar) -> String {
     match value {
         Scalar::Bool(value) => value.to_string(),
         Scalar::Number(number) => number.to_string(),
-        Scalar::Text(text) => format!("{text:?}"),
+        Scalar::Text(text) => quoted(text),
     }
+}
+
+/// The text as a JSON string. Rust's own quoting (`{:?}`) would do but for one thing: which characters it escapes
+/// depends on the compiler's Unicode tables, and ids must outlive a compiler.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 impl Filter {

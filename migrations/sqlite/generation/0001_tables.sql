@@ -1,0 +1,99 @@
+-- The tables of one generation. Instants are microseconds since 1970; 9223372036854775807 is never.
+
+-- How far each projection has come. The fence: a batch moves `next` from what it expects, or is rolled back.
+CREATE TABLE positions (
+  projection     TEXT    NOT NULL,
+  stream         TEXT    NOT NULL,
+  partition      INTEGER NOT NULL,
+  next           INTEGER NOT NULL,
+  newest_receipt INTEGER,
+  PRIMARY KEY (projection, stream, partition)
+) STRICT, WITHOUT ROWID;
+
+-- control.v1, record by record; readers fold it as ingest and the projector do.
+CREATE TABLE control (
+  log_offset INTEGER NOT NULL PRIMARY KEY,
+  record     BLOB    NOT NULL
+) STRICT;
+
+-- A profile as sent: its folded state, the spans that a later record can change, and the ids that it has seen lately.
+CREATE TABLE states (
+  workspace   INTEGER NOT NULL,
+  profile     BLOB    NOT NULL,
+  last_offset INTEGER NOT NULL,   -- of the last record folded; folding one at or below it stops the partition
+  state       BLOB    NOT NULL,
+  open_spans  BLOB    NOT NULL,
+  event_ids   BLOB    NOT NULL,
+  PRIMARY KEY (workspace, profile)
+) STRICT, WITHOUT ROWID;
+
+-- Event ids of profiles that send many: full chunks, moved out of the row above.
+CREATE TABLE event_ids (
+  workspace   INTEGER NOT NULL,
+  profile     BLOB    NOT NULL,
+  chunk       INTEGER NOT NULL,   -- offset of the record that filled it
+  newest      INTEGER NOT NULL,   -- the latest arrival in it
+  ids         BLOB    NOT NULL,
+  PRIMARY KEY (workspace, profile, chunk)
+) STRICT, WITHOUT ROWID;
+
+-- Membership: who is in which segment version from when until when, in the order in which members are listed.
+-- `past`: had ended when it was written.
+CREATE TABLE spans (
+  segment   INTEGER NOT NULL,
+  past      INTEGER NOT NULL,
+  enters_at INTEGER NOT NULL,
+  profile   BLOB    NOT NULL,
+  leaves_at INTEGER NOT NULL,
+  PRIMARY KEY (segment, past, enters_at, profile)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spans_of_profile ON spans (profile, segment, enters_at, leaves_at);
+
+-- The same spans summed up over stretches of time (the crate's README says how), so that a count adds a few hundred
+-- rows and a list steps over stretches that nobody is left in.
+CREATE TABLE span_tree (
+  segment     INTEGER NOT NULL,
+  level       INTEGER NOT NULL,   -- a stretch is 2^level microseconds long
+  bucket      INTEGER NOT NULL,   -- the stretch: instant >> level
+  partition   INTEGER NOT NULL,
+  delta       INTEGER NOT NULL,   -- members entering less members leaving in it
+  rows        INTEGER NOT NULL,   -- spans with past = 0 that enter in it
+  last_leave  INTEGER NOT NULL,   -- none of those leaves later
+  past_rows   INTEGER NOT NULL,   -- the same of spans with past = 1
+  past_leave  INTEGER NOT NULL,
+  PRIMARY KEY (segment, level, bucket, partition)
+) STRICT, WITHOUT ROWID;
+
+-- Points, most first: the key sorts downwards.
+CREATE TABLE scores (
+  score   INTEGER NOT NULL,
+  place   BLOB    NOT NULL,
+  profile BLOB    NOT NULL,
+  PRIMARY KEY (score, place, profile)
+) STRICT, WITHOUT ROWID;
+
+-- Repeats, conflicts and quarantined records by workspace (-1: of none that is known) and partition.
+CREATE TABLE counts (
+  workspace INTEGER NOT NULL,
+  partition INTEGER NOT NULL,
+  what      TEXT    NOT NULL,
+  n         INTEGER NOT NULL,
+  PRIMARY KEY (workspace, partition, what)
+) STRICT, WITHOUT ROWID;
+
+-- Offsets that were not admitted; the timeline leaves them out.
+CREATE TABLE not_admitted (
+  partition  INTEGER NOT NULL,
+  log_offset INTEGER NOT NULL,
+  PRIMARY KEY (partition, log_offset)
+) STRICT, WITHOUT ROWID;
+
+-- Records that no projection can take in.
+CREATE TABLE quarantine (
+  stream     TEXT    NOT NULL,
+  partition  INTEGER NOT NULL,
+  log_offset INTEGER NOT NULL,
+  reason     TEXT    NOT NULL,
+  record     BLOB    NOT NULL,
+  PRIMARY KEY (stream, partition, log_offset)
+) STRICT, WITHOUT ROWID;

@@ -1,1 +1,22 @@
-//! weir-ingest
+#![doc = include_str!("../README.md")]
+
+mod acknowledged;
+mod answer;
+pub mod bootstrap;
+mod caller;
+mod canonical;
+mod control;
+mod definition;
+mod event;
+mod framing;
+mod id;
+mod measure;
+mod receipt;
+mod record;
+mod routes;
+mod service;
+mod unix_time;
+
+pub use acknowledged::Acknowledged;
+pub use control::{FollowError, Follower};
+pub use service::{Ingest, Settings, StartError};

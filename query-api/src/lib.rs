@@ -1,1 +1,27 @@
-//! weir-query-api
+#![doc = include_str!("../README.md")]
+
+mod access;
+mod answer;
+mod cursor;
+mod definitions;
+mod explain;
+mod failure;
+mod folded;
+mod instant;
+mod keys;
+mod pace;
+mod people;
+mod profiles;
+mod reading;
+mod scores;
+mod segments;
+mod service;
+mod status;
+mod tables;
+mod timeline;
+mod users;
+mod wait;
+
+pub use failure::StartError;
+pub use service::{QueryApi, Settings};
+pub use wait::Acknowledged;

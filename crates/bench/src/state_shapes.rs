@@ -59,7 +59,7 @@ pub struct Pragmas {
     pub page: u32,
     /// `cache_size`, MB.
     pub cache: u32,
-    /// `wal_autocheckpoint`, pages.
+    /// `wal_autocheckpoint`, MB (SQLite is told pages).
     pub checkpoint: u32,
     /// `mmap_size`, MB.
     pub mmap: u32,
@@ -113,9 +113,8 @@ impl StateFile {
         let (dirty, path) = (vec![false; states.len()], path.to_owned());
         let snapshot_at = if let Writing::Snapshot { every } = writing { every } else { 0 };
         let (logged, cursor, events, next_row) = (VecDeque::new(), 0.0, 0, 0);
-        let file =
-            Self { path, layout, writing, states, dirty, cursor, events, logged, next_row, snapshot_at };
-        let pragmas = Pragmas { page, cache: 256, checkpoint: 16_000, mmap: 0, full: false, replace: false };
+        let file = Self { path, layout, writing, states, dirty, cursor, events, logged, next_row, snapshot_at };
+        let pragmas = Pragmas { page, cache: 256, checkpoint: 64, mmap: 0, full: false, replace: false };
         let mut db = file.open(&pragmas).await?;
         for sql in TABLES {
             db.execute(*sql).await?;
@@ -282,7 +281,11 @@ impl StateFile {
                 let statement = Upsert::new("states", &["ws", "profile"], &["state", "spans", "ids"], replace, 500);
                 let bind = |q: Statement<'static>, p: &usize| {
                     let (state, spans, ids) = (states.state(*p), states.spans(*p), states.ids(*p));
-                    q.bind(WORKSPACE).bind(states.key(*p).to_vec()).bind(state.to_vec()).bind(spans.to_vec()).bind(ids.to_vec())
+                    q.bind(WORKSPACE)
+                        .bind(states.key(*p).to_vec())
+                        .bind(state.to_vec())
+                        .bind(spans.to_vec())
+                        .bind(ids.to_vec())
                 };
                 statement.run(tx, profiles, bind).await
             }
@@ -300,7 +303,8 @@ impl StateFile {
                 statement.run(tx, profiles, bind).await
             }
             Layout::Wide(unit) => {
-                let statement = Upsert::new("chunks", &["ws", "chunk"], &["body"], replace, if unit > 32 { 50 } else { 500 });
+                let statement =
+                    Upsert::new("chunks", &["ws", "chunk"], &["body"], replace, if unit > 32 { 50 } else { 500 });
                 let mut chunks: Vec<usize> = profiles.iter().map(|p| p / unit).collect();
                 chunks.dedup();
                 let bind = |q: Statement<'static>, chunk: &usize| {
@@ -361,7 +365,7 @@ impl StateFile {
         let sql = match self.layout {
             Layout::Rows => "SELECT state, ids FROM states WHERE ws = ? AND profile = ?",
             Layout::IdRows => {
-                "SELECT state, (SELECT group_concat(hex(i.ids)) FROM ids i WHERE i.ws = s.ws AND i.week BETWEEN 2896 AND 2900 \
+                "SELECT state, (SELECT group_concat(hex(i.ids)) FROM ids i WHERE i.ws = s.ws AND i.week IN (2898, 2899, 2900) \
                  AND i.profile = s.profile) FROM states s WHERE ws = ? AND profile = ?"
             }
             Layout::Wide(_) => "SELECT body FROM chunks WHERE ws = ? AND chunk = ?",
@@ -397,7 +401,9 @@ impl StateFile {
 
     async fn read_all(&self, db: &mut SqliteConnection) -> Result<()> {
         let sql = match self.layout {
-            Layout::Rows => "SELECT profile, state, spans, ids FROM states WHERE ws = 7 AND profile > ? ORDER BY profile LIMIT 5000",
+            Layout::Rows => {
+                "SELECT profile, state, spans, ids FROM states WHERE ws = 7 AND profile > ? ORDER BY profile LIMIT 5000"
+            }
             Layout::IdRows => {
                 "SELECT s.profile, state, spans, i.ids FROM states s JOIN ids i ON i.ws = 7 AND i.week = 2900 AND \
                  i.profile = s.profile WHERE s.ws = 7 AND s.profile > ? ORDER BY s.profile LIMIT 5000"
@@ -438,7 +444,7 @@ async fn open(path: &Path, pragmas: &Pragmas) -> Result<SqliteConnection> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
         .pragma("cache_size", format!("-{}", u64::from(pragmas.cache) * 1_024))
-        .pragma("wal_autocheckpoint", pragmas.checkpoint.to_string())
+        .pragma("wal_autocheckpoint", ((pragmas.checkpoint << 20) / pragmas.page).to_string())
         .pragma("mmap_size", (u64::from(pragmas.mmap) << 20).to_string())
         .disable_statement_logging();
     Ok(options.connect().await?)

@@ -8,7 +8,7 @@ use weir_event::Stream;
 
 use crate::ends::{Ends, MAX_PARTITIONS};
 use crate::{
-    AppendError, Bounds, Chunk, LogAppender, LogReader, LogRecord, OpenError, ReadError, Record, partition_of,
+    AppendError, Bounds, Cause, Chunk, LogAppender, LogReader, LogRecord, OpenError, ReadError, Record, partition_of,
 };
 
 /// A log that is gone with the process. It keeps every other promise.

@@ -75,6 +75,11 @@ impl Problem {
         Self::not_found("route_unknown", "there is nothing at this path; docs/API.md lists the paths there are")
     }
 
+    /// 400 `path_invalid`: a part of the path can't be decoded.
+    fn path_invalid() -> Self {
+        Self::malformed("path_invalid", "a part of the path can't be read; percent-encode it, as UTF-8")
+    }
+
     /// 405. The router adds `Allow`.
     pub fn method_not_allowed() -> Self {
         let detail = "this path doesn't know the method; the header Allow names those that it knows";
@@ -148,6 +153,7 @@ impl Problem {
     /// The problem that stands for an error answer which was made without one (by the router or an extractor).
     pub(crate) fn for_status(status: StatusCode) -> Self {
         match status {
+            StatusCode::BAD_REQUEST => Self::path_invalid(),
             StatusCode::NOT_FOUND => Self::route_unknown(),
             StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
             StatusCode::PAYLOAD_TOO_LARGE => Self::request_too_large(limits::REQUEST_BYTES),
@@ -171,9 +177,7 @@ impl From<JsonFault> for Problem {
 impl From<PathRejection> for Problem {
     fn from(rejection: PathRejection) -> Self {
         match rejection {
-            PathRejection::FailedToDeserializePathParams(_) => {
-                Self::malformed("path_invalid", "the path can't be read; percent-encode UTF-8")
-            }
+            PathRejection::FailedToDeserializePathParams(_) => Self::path_invalid(),
             other => Self::internal(&other),
         }
     }

@@ -33,7 +33,7 @@ pub struct ServeOptions {
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        Self { header_timeout: Duration::from_secs(60), deadline: Duration::from_secs(10) }
+        Self { header_timeout: Duration::from_secs(30), deadline: Duration::from_secs(10) }
     }
 }
 
@@ -163,5 +163,17 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         metrics::gauge!(OPEN_CONNECTIONS).decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_client_that_went_away_is_passed_over_at_once() {
+        assert!(concerns_one_connection(&io::ErrorKind::ConnectionAborted.into()));
+        // 24 is EMFILE: trying again at once would spin.
+        assert!(!concerns_one_connection(&io::Error::from_raw_os_error(24)));
     }
 }

@@ -1,5 +1,7 @@
 //! The strict reader of request objects.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 use weir_event::IdentifierKind;
 use weir_http::{JsonObject, Problem};
@@ -127,12 +129,11 @@ proptest! {
 
     /// What a getter says is what a JSON parser says.
     #[test]
-    fn agrees_with_the_parser(name in ".*", id in any::<String>(), count in any::<u64>()) {
-        prop_assume!(!name.contains('\0') && !id.contains('\0'));
+    fn agrees_with_the_parser(name in "[^\0]{0,30}", id in r#"[\\"/a\u{80}-\u{10ffff}\u{1}-\u{1f}]{0,20}"#, count in any::<u64>()) {
         let text = serde_json::json!({"name": name, "id": id, "count": count}).to_string();
         let mut object = read(&text);
-        prop_assert_eq!(object.string("name").as_deref(), Some(name.as_str()));
-        prop_assert_eq!(object.string("id").as_deref(), Some(id.as_str()));
+        prop_assert_eq!(object.string("name"), Some(name.into()));
+        prop_assert_eq!(object.string("id"), Some(id.into()));
         prop_assert_eq!(object.integer("count"), Some(count));
         prop_assert!(object.finish().is_ok());
     }

@@ -1,5 +1,7 @@
 //! The server shell over real sockets.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! What every answer has.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
@@ -83,8 +85,8 @@ async fn errors_are_problems_whoever_makes_them() {
         ("POST", "/ok", 405, "method_not_allowed"),
         ("BREW", "/ok", 405, "method_not_allowed"),
         ("GET", "/panic", 500, "internal_error"),
-        ("GET", "/number/x", 400, "request_refused"),
-        ("GET", "/number/%ff", 400, "request_refused"),
+        ("GET", "/number/x", 400, "path_invalid"),
+        ("GET", "/number/%ff", 400, "path_invalid"),
         ("GET", "/key", 401, "key_missing"),
         ("GET", "/busy", 503, "rebuilding"),
         ("GET", "/broken", 500, "internal_error"),

@@ -48,7 +48,7 @@ async fn logged(run: impl Future<Output = Exit>) -> (Exit, String) {
     (exit, text)
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_signal_ends_the_process_in_order() {
     let (mut supervisor, sender, receiver) = supervisor(HOUR);
     orderly(&mut supervisor, "projector");
@@ -57,7 +57,7 @@ async fn a_signal_ends_the_process_in_order() {
     assert_eq!(supervisor.run(receiver).await, Exit { code: 0, running: vec![] });
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_token_ends_the_process_in_order_too() {
     let (mut supervisor, _sender, receiver) = supervisor(HOUR);
     orderly(&mut supervisor, "projector");
@@ -65,7 +65,7 @@ async fn the_token_ends_the_process_in_order_too() {
     assert_eq!(supervisor.run(receiver).await.code, 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_task_that_fails_stops_the_process_and_is_logged_once_with_its_causes() {
     #[derive(Debug, thiserror::Error)]
     #[error("the log can't be read")]
@@ -82,7 +82,7 @@ async fn a_task_that_fails_stops_the_process_and_is_logged_once_with_its_causes(
     assert_eq!(log.matches("projector").count(), 1, "{log}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn ending_early_is_a_failure_also_without_an_error() {
     let (mut supervisor, _sender, receiver) = supervisor(HOUR);
     supervisor.spawn("projector", async { Nothing::Ok(()) });
@@ -91,7 +91,7 @@ async fn ending_early_is_a_failure_also_without_an_error() {
     assert!(log.contains("it ended before the process did"), "{log}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_panic_is_a_failure() {
     let (mut supervisor, _sender, receiver) = supervisor(HOUR);
     supervisor.spawn_finite("demo", async { if true { panic!("boom") } else { Nothing::Ok(()) } });
@@ -100,7 +100,7 @@ async fn a_panic_is_a_failure() {
     assert!(log.contains("demo") && log.contains("it panicked"), "{log}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn failing_while_stopping_is_a_failure() {
     let (mut supervisor, sender, receiver) = supervisor(HOUR);
     let shutdown = supervisor.shutdown();
@@ -114,9 +114,9 @@ async fn failing_while_stopping_is_a_failure() {
     assert!(log.contains("disk full"), "{log}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn past_the_deadline_the_process_leaves_and_names_who_is_late() {
-    let (mut supervisor, sender, receiver) = supervisor(Duration::from_secs(10));
+    let (mut supervisor, sender, receiver) = supervisor(Duration::from_millis(30));
     orderly(&mut supervisor, "http");
     supervisor.spawn("projector", pending::<Nothing>());
     sender.send(Signal::Terminate).unwrap();
@@ -125,7 +125,7 @@ async fn past_the_deadline_the_process_leaves_and_names_who_is_late() {
     assert!(log.contains("projector"), "{log}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_second_signal_leaves_now() {
     for (second, code) in [(Signal::Terminate, 143), (Signal::Interrupt, 130)] {
         let (mut supervisor, sender, receiver) = supervisor(HOUR);
@@ -137,7 +137,7 @@ async fn a_second_signal_leaves_now() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn without_signals_the_tasks_decide() {
     let (mut supervisor, sender, receiver) = supervisor(HOUR);
     drop(sender);

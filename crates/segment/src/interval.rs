@@ -112,7 +112,7 @@ impl Intervals {
     }
 
     /// What doesn't belong to it. The complement of "for ever from t on" ends at t, and the other way round.
-    pub fn not(self) -> Self {
+    pub fn complement(self) -> Self {
         let mut rest = Vec::with_capacity(self.0.len() + 1);
         let mut from = Some(ALWAYS);
         for span in self.0 {
@@ -170,19 +170,19 @@ mod tests {
             for t in clock() {
                 prop_assert_eq!(a.clone().or(b.clone()).contains(t), a.contains(t) || b.contains(t));
                 prop_assert_eq!(a.clone().and(&b).contains(t), a.contains(t) && b.contains(t));
-                prop_assert_eq!(a.clone().not().contains(t), !a.contains(t));
+                prop_assert_eq!(a.clone().complement().contains(t), !a.contains(t));
                 prop_assert_eq!(a.clone().from(from).contains(t), t >= from && a.contains(t));
             }
         }
 
         #[test]
         fn a_set_has_one_form(a in any_set(), b in any_set()) {
-            for set in [a.clone().or(b.clone()), a.clone().and(&b), a.clone().not()] {
+            for set in [a.clone().or(b.clone()), a.clone().and(&b), a.clone().complement()] {
                 prop_assert!(set.spans().iter().all(|s| s.enters < s.leaves));
                 prop_assert!(set.spans().windows(2).all(|w| w[0].leaves < w[1].enters));
             }
-            prop_assert_eq!(a.clone().not().not(), a.clone());
-            prop_assert_eq!(a.clone().or(b.clone()).not(), a.not().and(&b.not()));
+            prop_assert_eq!(a.clone().complement().complement(), a.clone());
+            prop_assert_eq!(a.clone().or(b.clone()).complement(), a.complement().and(&b.complement()));
         }
 
         #[test]

@@ -40,13 +40,13 @@ pub(crate) fn holds_of(rule: &Rule, state: &State) -> Result<Intervals, Damaged>
     match rule {
         Rule::All(parts) => parts.iter().try_fold(Intervals::all(), |all, part| Ok(holds_of(part, state)?.and(&all))),
         Rule::Any(parts) => parts.iter().try_fold(Intervals::none(), |any, part| Ok(any.or(holds_of(part, state)?))),
-        Rule::Not(part) => Ok(holds_of(part, state)?.not()),
+        Rule::Not(part) => Ok(holds_of(part, state)?.complement()),
         Rule::Count { signal, least, most, within } => {
             let latest = Latest::read(state.signal(*signal))?;
             // While the n-th latest event counts, at least n do.
             let at_least = |n| latest.nth(n).map_or_else(Intervals::none, |event| counting_from(event.at, *within));
             let enough = if *least == 0 { Intervals::all() } else { at_least(*least) };
-            Ok(most.map_or(enough.clone(), |most| enough.and(&at_least(most + 1).not())))
+            Ok(most.map_or(enough.clone(), |most| enough.and(&at_least(most + 1).complement())))
         }
         Rule::Sequence { first, next, followed, lasting, within } => {
             let first = Latest::read(state.signal(*first))?;

@@ -101,6 +101,17 @@ pub struct ProfileRow {
     pub open_spans: Vec<u8>,
     /// The ids seen lately.
     pub event_ids: Vec<u8>,
+    /// How many chunks of further ids there are.
+    pub id_chunks: u32,
+}
+
+/// What a profile shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Which profile.
+    pub key: ProfileKey,
+    /// [`weir_segment::State`] with its facts and counters only ([`weir_segment::State::card`]).
+    pub card: Vec<u8>,
 }
 
 /// Event ids that outgrew their profile's row.
@@ -231,8 +242,14 @@ pub struct Quarantined {
 /// two writers can't wait for each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MembershipBatch {
-    /// Rows of the profiles touched.
+    /// Rows moved to where they belong.
     pub profiles: Vec<ProfileRow>,
+    /// The rows that the batch changed, in the fold's own encoding; nothing is appended for nothing.
+    pub redo: Vec<u8>,
+    /// Redo of batches that left the partition at or before this offset is in `profiles` by now and goes.
+    pub redo_done: Option<u64>,
+    /// What profiles show, where that changed.
+    pub cards: Vec<Card>,
     /// Ids moved out of rows.
     pub id_chunks: Vec<IdChunk>,
     /// Chunks that the window of repeats has left behind.

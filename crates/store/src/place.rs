@@ -44,8 +44,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn key() -> impl Strategy<Value = EventKey> {
-        (-300_i64..300, 0_i64..600, "[a-cé]{1,3}", 0_i64..600)
-            .prop_map(|(at, ahead, id, late)| EventKey { at, time: at + ahead, id: id.into(), received: at + late })
+        (-300_i64..300, 0_i64..600, "[a-cé]{1,3}", 0_i64..600).prop_map(|(at, ahead, id, late)| EventKey {
+            at,
+            time: at + ahead,
+            id: id.into(),
+            received: at + late,
+        })
     }
 
     proptest! {

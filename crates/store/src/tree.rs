@@ -26,7 +26,9 @@ pub const STEP_LEVELS: [u32; 4] = [40, 32, 24, 16];
 /// Adds up what removed and added spans do to the tree; sorted, each row once, rows that change nothing left out.
 pub fn rows(removed: impl IntoIterator<Item = SpanRow>, added: impl IntoIterator<Item = SpanRow>) -> Vec<TreeRow> {
     let mut sums: BTreeMap<(i64, u32, i64), TreeRow> = BTreeMap::new();
-    for (spans, sign) in [(&mut removed.into_iter() as &mut dyn Iterator<Item = SpanRow>, -1), (&mut added.into_iter(), 1)] {
+    for (spans, sign) in
+        [(&mut removed.into_iter() as &mut dyn Iterator<Item = SpanRow>, -1), (&mut added.into_iter(), 1)]
+    {
         for span in spans {
             for level in LEVELS {
                 let row = slot(&mut sums, span.key.segment, level, span.key.enters >> level);

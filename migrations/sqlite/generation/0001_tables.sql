@@ -16,6 +16,26 @@ CREATE TABLE control (
   record     BLOB    NOT NULL
 ) STRICT;
 
+-- What a profile shows: state bytes with facts and counters only. Written when one of those changes, which most events
+-- don't do.
+CREATE TABLE profiles (
+  workspace INTEGER NOT NULL,
+  profile   BLOB    NOT NULL,
+  card      BLOB    NOT NULL,
+  PRIMARY KEY (workspace, profile)
+) STRICT, WITHOUT ROWID;
+
+-- The fold's own memory, read by nobody else. A batch appends the rows that it changed to state_redo, whole, and moves
+-- the rows of a stretch of profiles that have waited longest into `states`: writing each row where it belongs at every
+-- batch would dirty a page per event (the crate's README has the figures). A row is in the last redo that has it, else
+-- in `states`.
+CREATE TABLE state_redo (
+  partition INTEGER NOT NULL,
+  next      INTEGER NOT NULL,   -- where the batch left the partition
+  rows      BLOB    NOT NULL,
+  PRIMARY KEY (partition, next)
+) STRICT, WITHOUT ROWID;
+
 -- A profile as sent: its folded state, the spans that a later record can change, and the ids that it has seen lately.
 CREATE TABLE states (
   workspace   INTEGER NOT NULL,
@@ -24,6 +44,7 @@ CREATE TABLE states (
   state       BLOB    NOT NULL,
   open_spans  BLOB    NOT NULL,
   event_ids   BLOB    NOT NULL,
+  id_chunks   INTEGER NOT NULL,   -- how many rows of event_ids it has besides
   PRIMARY KEY (workspace, profile)
 ) STRICT, WITHOUT ROWID;
 

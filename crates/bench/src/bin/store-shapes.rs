@@ -22,10 +22,10 @@ struct Options {
     /// Profiles in the tables before the first batch.
     #[arg(long, default_value_t = 1_000_000)]
     profiles: usize,
-    /// Windows for each variant.
+    /// Windows for each variant (some side variants have one).
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Seconds measured in each window of a main variant (side variants: half).
+    /// Seconds measured in each window of a main variant (others: half).
     #[arg(long, default_value_t = 7.0)]
     seconds: f64,
     /// Only variants whose name contains this.
@@ -44,7 +44,7 @@ struct Variant {
     pragmas: Pragmas,
     batch: usize,
     zipf: bool,
-    side: bool,
+    weight: Weight,
 }
 
 #[derive(Clone, Copy)]
@@ -58,60 +58,78 @@ struct Window {
     load: f64,
 }
 
-const PRAGMAS: Pragmas =
-    Pragmas { page: 4_096, cache: 256, checkpoint: 16_000, mmap: 0, full: false, replace: false };
-const SWEEP: Writing = Writing::Sweep { every: 500_000, redo: true };
-const CHUNK: Layout = Layout::Wide(128);
+/// How much a variant matters: how long its windows are, and whether they are repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    Main,
+    Side,
+    Once,
+}
+
+const PRAGMAS: Pragmas = Pragmas { page: 4_096, cache: 256, checkpoint: 64, mmap: 0, full: false, replace: false };
+const SWEEP: Writing = Writing::Sweep { every: 1_000_000, redo: true };
+const CHUNK: Layout = Layout::Wide(64);
+
+fn variant(name: &str, layout: Layout, writing: Writing, page: u32, weight: Weight) -> Variant {
+    let pragmas = Pragmas { page, ..PRAGMAS };
+    Variant { name: name.to_owned(), layout, writing, pragmas, batch: 10_000, zipf: false, weight }
+}
 
 fn variants() -> Vec<Variant> {
-    let mut all = Vec::new();
-    let mains = [
-        ("A row a profile", Layout::Rows, Writing::Direct, 4_096),
-        ("B ids by week", Layout::IdRows, Writing::Direct, 4_096),
-        ("C 16 a row", Layout::Wide(16), Writing::Direct, 4_096),
-        ("C 64 a row", Layout::Wide(64), Writing::Direct, 4_096),
-        ("D redo+sweep 128", CHUNK, SWEEP, 4_096),
-        ("E sweep 128, no redo", CHUNK, Writing::Sweep { every: 500_000, redo: false }, 4_096),
+    use Weight::{Main, Once, Side};
+    let (direct, snapshot) = (Writing::Direct, Writing::Snapshot { every: 1_000_000 });
+    let (no_redo, slow) =
+        (Writing::Sweep { every: 1_000_000, redo: false }, Writing::Sweep { every: 2_000_000, redo: true });
+    let shapes = [
+        (variant("A row a profile", Layout::Rows, direct, 4_096, Main), Main),
+        (variant("B ids by week", Layout::IdRows, direct, 4_096, Side), Once),
+        (variant("C 16 a row", Layout::Wide(16), direct, 4_096, Side), Once),
+        (variant("C 64 a row", CHUNK, direct, 4_096, Side), Once),
+        (variant("D redo+sweep, 64 a row, page 32k", CHUNK, SWEEP, 32_768, Main), Main),
+        (variant("D redo+sweep, row a profile, page 16k", Layout::Rows, SWEEP, 16_384, Main), Once),
     ];
-    let variant = |name: &str, layout, writing, page, batch, side| Variant {
-        name: name.to_owned(),
-        layout,
-        writing,
-        pragmas: Pragmas { page, ..PRAGMAS },
-        batch,
-        zipf: false,
-        side,
-    };
-    for (name, layout, writing, page) in mains {
-        for batch in [1_000, 10_000, 50_000] {
-            all.push(variant(name, layout, writing, page, batch, false));
-        }
+    let mut all = Vec::new();
+    for (shape, others) in shapes {
+        all.push(Variant { batch: 1_000, weight: others, ..shape.clone() });
+        all.push(shape.clone());
+        all.push(Variant { batch: 50_000, weight: others, ..shape });
     }
-    let snapshot = Writing::Snapshot { every: 500_000 };
-    all.push(variant("D redo+snapshot 128", CHUNK, snapshot, 4_096, 10_000, false));
-    all.push(variant("D redo+snapshot rows", Layout::Rows, snapshot, 4_096, 10_000, false));
-    let side = |name: &str, layout, writing, page| variant(name, layout, writing, page, 10_000, true);
-    all.push(side("D redo+sweep rows", Layout::Rows, SWEEP, 4_096));
-    all.push(side("D redo+sweep 128, page 16k", CHUNK, SWEEP, 16_384));
-    all.push(side("D redo+sweep 128 per 1M", CHUNK, Writing::Sweep { every: 1_000_000, redo: true }, 4_096));
-    all.push(side("A page 8k", Layout::Rows, Writing::Direct, 8_192));
-    all.push(side("A page 16k", Layout::Rows, Writing::Direct, 16_384));
-    let a = side("A", Layout::Rows, Writing::Direct, 4_096);
-    let d = side("D redo+sweep 128", CHUNK, SWEEP, 4_096);
-    let told = |from: &Variant, what: &str, pragmas| Variant { name: format!("{} {what}", from.name), pragmas, ..from.clone() };
-    all.push(told(&a, "cache 64", Pragmas { cache: 64, ..PRAGMAS }));
-    all.push(told(&a, "cache 1024", Pragmas { cache: 1_024, ..PRAGMAS }));
-    all.push(told(&a, "ckpt 1000", Pragmas { checkpoint: 1_000, ..PRAGMAS }));
-    all.push(told(&a, "ckpt 64000", Pragmas { checkpoint: 64_000, ..PRAGMAS }));
-    all.push(told(&a, "mmap 4096", Pragmas { mmap: 4_096, ..PRAGMAS }));
-    all.push(told(&a, "sync FULL", Pragmas { full: true, ..PRAGMAS }));
-    all.push(told(&a, "REPLACE", Pragmas { replace: true, ..PRAGMAS }));
-    all.push(told(&d, "sync FULL", Pragmas { full: true, ..PRAGMAS }));
-    all.push(told(&d, "cache 16", Pragmas { cache: 16, ..PRAGMAS }));
-    all.push(told(&d, "ckpt 4000", Pragmas { checkpoint: 4_000, ..PRAGMAS }));
-    all.push(Variant { name: "A Zipf".to_owned(), zipf: true, ..a });
-    all.push(Variant { name: "D redo+sweep 128 Zipf".to_owned(), zipf: true, ..d });
+    all.extend([
+        variant("D redo+snapshot, 64 a row, page 32k", CHUNK, snapshot, 32_768, Main),
+        variant("E sweep, no redo, 64 a row, page 32k", CHUNK, no_redo, 32_768, Main),
+        variant("D redo+sweep per 2M, 64 a row, page 32k", CHUNK, slow, 32_768, Side),
+        variant("D redo+sweep, row a profile, page 4k", Layout::Rows, SWEEP, 4_096, Once),
+        variant("A page 16k", Layout::Rows, direct, 16_384, Side),
+    ]);
+    all.extend(pragma_variants());
     all
+}
+
+fn pragma_variants() -> Vec<Variant> {
+    use Weight::{Once, Side};
+    let a = variant("A", Layout::Rows, Writing::Direct, 4_096, Side);
+    let d = variant("D redo+sweep, 64 a row, page 32k,", CHUNK, SWEEP, 32_768, Side);
+    let told = |from: &Variant, what: &str, weight: Weight, change: fn(&mut Pragmas)| {
+        let mut variant = Variant { name: format!("{} {what}", from.name), weight, ..from.clone() };
+        change(&mut variant.pragmas);
+        variant
+    };
+    let zipf = |from: &Variant| Variant { name: format!("{} Zipf", from.name), zipf: true, ..from.clone() };
+    vec![
+        told(&a, "cache 64 MB", Once, |p| p.cache = 64),
+        told(&a, "cache 1 GB", Side, |p| p.cache = 1_024),
+        told(&a, "checkpoint 4 MB", Side, |p| p.checkpoint = 4),
+        told(&a, "checkpoint 256 MB", Side, |p| p.checkpoint = 256),
+        told(&a, "mmap 4 GB", Once, |p| p.mmap = 4_095),
+        told(&a, "synchronous FULL", Once, |p| p.full = true),
+        told(&a, "INSERT OR REPLACE", Once, |p| p.replace = true),
+        told(&d, "cache 16 MB", Once, |p| p.cache = 16),
+        told(&d, "checkpoint 16 MB", Side, |p| p.checkpoint = 16),
+        told(&d, "checkpoint 256 MB", Side, |p| p.checkpoint = 256),
+        told(&d, "synchronous FULL", Once, |p| p.full = true),
+        zipf(&a),
+        zipf(&d),
+    ]
 }
 
 async fn window(file: &mut StateFile, variant: &Variant, seconds: f64, seed: u64) -> Result<Window> {
@@ -149,7 +167,9 @@ fn middle(windows: &[Window], field: impl Fn(&Window) -> f64) -> (f64, f64, f64)
 }
 
 fn print_table(results: &BTreeMap<usize, Vec<Window>>, variants: &[Variant]) {
-    println!("\n| shape | events a transaction | events/s, median (min–max) | CPU µs/event | bytes given to write()/event | bytes to storage/event | transaction p99 ms | worst ms | load |");
+    println!(
+        "\n| shape | events a transaction | events/s, median (min–max) | CPU µs/event | bytes given to write()/event | bytes to storage/event | transaction p99 ms | worst ms | load |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (at, windows) in results {
         let (variant, (rate, least, most)) = (&variants[*at], middle(windows, |w| w.rate));
@@ -157,7 +177,13 @@ fn print_table(results: &BTreeMap<usize, Vec<Window>>, variants: &[Variant]) {
         let of = |field: fn(&Window) -> f64| middle(windows, field).0;
         println!(
             "| {} | {} | {rate:.0} ({least:.0}–{most:.0}) | {:.1} | {:.0} | {:.0} | {:.1} | {worst:.0} | {:.1} |",
-            variant.name, variant.batch, of(|w| w.cpu), of(|w| w.written), of(|w| w.storage), of(|w| w.p99), of(|w| w.load)
+            variant.name,
+            variant.batch,
+            of(|w| w.cpu),
+            of(|w| w.written),
+            of(|w| w.storage),
+            of(|w| w.p99),
+            of(|w| w.load)
         );
     }
 }
@@ -178,17 +204,26 @@ async fn main() -> Result<()> {
     let mut results: BTreeMap<usize, Vec<Window>> = BTreeMap::new();
     for round in 0..options.rounds {
         for (at, variant) in variants.iter().enumerate() {
+            if round > 0 && variant.weight == Weight::Once {
+                continue;
+            }
             let name = file_name(variant);
             if !files.contains_key(&name) {
                 files.insert(name.clone(), filled(&options, variant, &population).await?);
             }
             let file = files.get_mut(&name).context("made above")?;
-            let seconds = if variant.side { options.seconds / 2.0 } else { options.seconds };
+            let seconds = if variant.weight == Weight::Main { options.seconds } else { options.seconds / 2.0 };
             let measured = window(file, variant, seconds, (round * 1_000 + at) as u64).await?;
             results.entry(at).or_default().push(measured);
             println!(
-                "{:4.0} s  round {round}  {:28} {:6}  {:8.0}/s  {:6.0} B/event  p99 {:6.1} ms  load {:.1}",
-                began.elapsed().as_secs_f64(), variant.name, variant.batch, measured.rate, measured.written, measured.p99, measured.load
+                "{:4.0} s  round {round}  {:42} {:6}  {:8.0}/s  {:6.0} B/event  p99 {:6.1} ms  load {:.1}",
+                began.elapsed().as_secs_f64(),
+                variant.name,
+                variant.batch,
+                measured.rate,
+                measured.written,
+                measured.p99,
+                measured.load
             );
         }
         print_table(&results, &variants);
@@ -217,7 +252,9 @@ async fn filled(options: &Options, variant: &Variant, population: &Arc<Populatio
 }
 
 async fn recoveries(files: &mut BTreeMap<String, StateFile>, variants: &[Variant]) -> Result<()> {
-    println!("\n| file | size MB | open after a crash ms | redo read ms (MB) | index entries (MB) | read all s | cold read of one profile, median / p99 µs |");
+    println!(
+        "\n| file | size MB | open after a crash ms | redo read ms (MB) | index entries (MB) | read all s | cold read of one profile, median / p99 µs |"
+    );
     println!("|---|---|---|---|---|---|---|");
     let mut done = Vec::new();
     for variant in variants {
@@ -229,8 +266,16 @@ async fn recoveries(files: &mut BTreeMap<String, StateFile>, variants: &[Variant
         let r = file.recover(&variant.pragmas).await.with_context(|| format!("recover {name}"))?;
         println!(
             "| {} | {} | {:.0} | {:.0} ({}) | {} ({}) | {:.1} | {} / {} |",
-            variant.name, r.file_bytes >> 20, r.open.as_secs_f64() * 1e3, r.redo.as_secs_f64() * 1e3, r.redo_bytes >> 20,
-            r.index_entries, r.index_bytes >> 20, r.read_all.as_secs_f64(), r.cold.0.as_micros(), r.cold.1.as_micros()
+            variant.name,
+            r.file_bytes >> 20,
+            r.open.as_secs_f64() * 1e3,
+            r.redo.as_secs_f64() * 1e3,
+            r.redo_bytes >> 20,
+            r.index_entries,
+            r.index_bytes >> 20,
+            r.read_all.as_secs_f64(),
+            r.cold.0.as_micros(),
+            r.cold.1.as_micros()
         );
         done.push(name);
     }

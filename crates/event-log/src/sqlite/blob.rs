@@ -180,7 +180,7 @@ mod tests {
         expected.extend([b'v'; 130]);
         expected.extend([0, 0]);
         assert_eq!(blob, expected);
-        assert_eq!(checksum(Stream::Events, 0, 0, 2, b"123456789"), 0);
+        assert_eq!(checksum(Stream::Events, 0, 0, 2, b"123456789"), 851_078_071);
     }
 
     #[test]

@@ -1,17 +1,14 @@
 -- The batches from the one that holds ?1 on, below ?2 (the end announced), until their sizes reach ?3: at least one.
--- The sizes are summed first, from the rows' heads alone, so that no blob is read in vain.
-WITH start (first) AS (
-    SELECT coalesce((SELECT max(first) FROM $TABLE WHERE first <= ?1), ?1)
-),
-sizes (first, size) AS (
-    SELECT first, length(bytes) FROM $TABLE
-    WHERE first >= (SELECT first FROM start) AND first < ?2
-    ORDER BY first LIMIT 1000
-),
-sums (first, before) AS (
-    SELECT first, coalesce(sum(size) OVER (ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
-    FROM sizes
+-- The sizes are summed first, from batch to batch and from the rows' heads alone, so that no blob is read in vain.
+WITH RECURSIVE run (first, next, size) AS (
+    SELECT first, first + count, length(bytes) FROM $TABLE
+    WHERE first = (SELECT max(first) FROM $TABLE WHERE first <= ?1)
+    UNION ALL
+    SELECT batch.first, batch.first + batch.count, run.size + length(batch.bytes)
+    FROM run JOIN $TABLE AS batch ON batch.first = run.next
+    WHERE run.size < ?3 AND batch.first < ?2
+    LIMIT 5000
 )
 SELECT first, count, checksum, bytes FROM $TABLE
-WHERE first >= (SELECT first FROM start) AND first <= (SELECT max(first) FROM sums WHERE before < ?3)
+WHERE first >= (SELECT max(first) FROM $TABLE WHERE first <= ?1) AND first <= (SELECT max(first) FROM run)
 ORDER BY first

@@ -150,7 +150,7 @@ impl Definition {
     /// Reads a definition.
     ///
     /// # Errors
-    /// Every problem found, in the order of the text.
+    /// Every problem found, the first hundred of them.
     ///
     /// ```
     /// use weir_segment::Definition;
@@ -180,7 +180,7 @@ impl ScoreDefinition {
     /// Reads a score's definition.
     ///
     /// # Errors
-    /// Every problem found, in the order of the text.
+    /// Every problem found, the first hundred of them.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         parse::score_definition(text)
     }

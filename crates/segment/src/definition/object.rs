@@ -59,13 +59,16 @@ impl<'a> Object<'a> {
             place.wrong(format!("must be an object {what}"));
             return None;
         };
-        let mut once: BTreeSet<&str> = BTreeSet::new();
-        for (name, _) in &fields {
-            if !once.insert(name) {
-                place.inside(name).problem("duplicate_name", format!("{name:?} stands here twice; keep one"));
+        let mut once = BTreeSet::new();
+        let mut kept = Vec::with_capacity(fields.len());
+        for (name, value) in fields {
+            if once.insert(name.clone()) {
+                kept.push((name, value));
+            } else {
+                place.inside(&name).problem("duplicate_name", format!("{name:?} stands here twice; keep one"));
             }
         }
-        Some(Self { fields, known: Vec::new() })
+        Some(Self { fields: kept, known: Vec::new() })
     }
 
     /// Whether the field is there.

@@ -226,7 +226,7 @@ fn next(raw: &RawValue, place: &mut Place<'_>, negated: bool) -> Option<Filter> 
     if !object.has("event") {
         place.wrong("names no event; add \"event\"");
     }
-    if negated && object.has("for") {
+    if negated && object.take("for").is_some() {
         place.inside("for").wrong("stands beside \"not_followed_by\", not in it; move it one level up");
     }
     let filter = event_filter(&mut object, place);

@@ -112,6 +112,9 @@ pub(crate) fn reaches_value(value: Option<&RawValue>, path: Option<&str>, tests:
     passed || (!any && tests.iter().all(|test| *test == Test::Exists(false)))
 }
 
+/// A test by its name, and what it is made of.
+type Named<T> = (&'static str, fn(T) -> Test);
+
 /// What is said of a test against null.
 const NULL: &str = "no test passes null; use {\"exists\": false}";
 
@@ -133,7 +136,7 @@ pub(super) fn parse(raw: &RawValue, place: &mut Place<'_>) -> Vec<Test> {
 /// Takes the tests out of an object that may hold other fields too; sorted, so that equal tests are one.
 pub(super) fn take(object: &mut Object<'_>, place: &mut Place<'_>) -> Vec<Test> {
     let mut tests = Vec::new();
-    let comparisons: [(&'static str, fn(Scalar) -> Test); 6] = [
+    let comparisons: [Named<Scalar>; 6] = [
         ("eq", Test::Eq),
         ("ne", Test::Ne),
         ("gt", Test::Gt),
@@ -159,8 +162,7 @@ pub(super) fn take(object: &mut Object<'_>, place: &mut Place<'_>) -> Vec<Test> 
     if let Some(raw) = object.take("in") {
         tests.extend(list(raw, &mut place.inside("in")).map(Test::In));
     }
-    let parts: [(&'static str, fn(String) -> Test); 2] =
-        [("contains", Test::Contains), ("starts_with", Test::StartsWith)];
+    let parts: [Named<String>; 2] = [("contains", Test::Contains), ("starts_with", Test::StartsWith)];
     for (name, test) in parts {
         tests.extend(object.text(name, place).map(test));
     }

@@ -67,7 +67,9 @@ fn filter_words(filter: &Filter) -> String {
     let tests: Vec<String> = filter
         .tests
         .iter()
-        .map(|(path, tests)| format!("{}: {}", quoted(path), tests.iter().map(test_words).collect::<Vec<_>>().join(", ")))
+        .map(|(path, tests)| {
+            format!("{}: {}", quoted(path), tests.iter().map(test_words).collect::<Vec<_>>().join(", "))
+        })
         .collect();
     let bounds = format!("since {:?} until {:?}", filter.since, filter.until);
     let event = filter.event.as_deref().map_or_else(|| "any".to_owned(), quoted);

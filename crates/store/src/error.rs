@@ -1,0 +1,70 @@
+//! What can go wrong, sorted by what the caller should do.
+
+use uuid::Uuid;
+
+use crate::model::{GenerationId, Projection};
+
+/// A store's error.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The projection doesn't stand where the batch expects it: somebody else owns the partition, or a commit whose
+    /// answer was lost did happen. Nothing was written. Read the progress again.
+    #[error("{projection:?} on partition {partition} is not at offset {expected}: another writer moved it")]
+    Fenced {
+        /// Which projection.
+        projection: Projection,
+        /// Which partition.
+        partition: u32,
+        /// Where the batch expected it.
+        expected: u64,
+    },
+    /// The store was filled from another log.
+    #[error(
+        "the store was filled from log {store}, not from log {log}; use the log that it belongs to, or delete the store: it is rebuilt from the log"
+    )]
+    OtherLineage {
+        /// The lineage that the store names.
+        store: Uuid,
+        /// The lineage of the log at hand.
+        log: Uuid,
+    },
+    /// There is no such generation (any more).
+    #[error("generation {} is not there", .0.0)]
+    NoGeneration(GenerationId),
+    /// A write found no room. Nothing was written; it goes on by itself when there is room again.
+    #[error("no room left on the device that holds the store")]
+    Full(#[source] sqlx::Error),
+    /// The store can't be reached or failed; it may recover.
+    #[error("the store failed: {what}")]
+    Failed {
+        /// What was being done.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A file of the store can't be handled.
+    #[error("can't handle {path}: {source}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A row holds what no release wrote there.
+    #[error("the store is damaged ({0}); delete it: it is rebuilt from the log")]
+    Damaged(&'static str),
+    /// This release has no such backend.
+    #[error("this release has no {0} backend for the store; use sqlite:PATH")]
+    NoBackend(&'static str),
+}
+
+impl StoreError {
+    /// Sorts a database error.
+    pub(crate) fn from_sqlx(what: &'static str, source: sqlx::Error) -> Self {
+        // SQLITE_FULL, its extensions not counted.
+        let full = source.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "13");
+        if full { Self::Full(source) } else { Self::Failed { what, source } }
+    }
+}

@@ -1,0 +1,57 @@
+#![doc = include_str!("../README.md")]
+
+pub mod conformance;
+mod error;
+mod list;
+mod model;
+pub mod place;
+mod serving;
+mod sqlite;
+mod traits;
+pub mod tree;
+
+use std::sync::Arc;
+
+pub use error::StoreError;
+pub use list::{Page, count, members};
+pub use model::{
+    Card, Count, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress,
+    Projection, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow, TreeRows,
+};
+pub use serving::serving_catalog;
+pub use sqlite::SqliteStore;
+pub use traits::{FoldMemory, Generation, LogEnd, LogEnds, SpanRange, SpanView, Store, TableWriter, TimelineView, View};
+
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `sqlite:PATH`: files PATH, PATH.1, PATH.1-timeline and so on.
+    Sqlite(std::path::PathBuf),
+    /// `postgres://…`.
+    Postgres(String),
+}
+
+impl std::str::FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            return Ok(Self::Sqlite(path.into()));
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        Err("not a store; give sqlite:PATH or postgres://USER@HOST/DATABASE".to_owned())
+    }
+}
+
+/// Opens a store, making it where there is none.
+///
+/// # Errors
+/// The store can't be reached or read, or this release has no backend for it.
+pub async fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
+    match url {
+        StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
+        StoreUrl::Postgres(_) => Err(StoreError::NoBackend("postgres")),
+    }
+}

@@ -1,0 +1,181 @@
+//! The control state, kept up with `control.v1`.
+//!
+//! Invariant: the state is that of a prefix of the stream, and an outcome is what the fold decided at its offset. A
+//! command's answer is looked up there, never guessed from the state: between the append and the look another command
+//! may have been folded.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use weir_control::{Outcome, State};
+use weir_event::Stream;
+use weir_event_log::{Chunk, EventLog, LogReader, ReadError};
+use weir_lifecycle::Component;
+
+/// `control.v1` has one partition.
+pub(crate) const PARTITION: u32 = 0;
+const READ_BYTES: usize = 1_000_000;
+const RETRY: Duration = Duration::from_millis(100);
+/// How long a request waits for the follower.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The follower didn't get there in time; it has said why.
+#[derive(Debug, thiserror::Error)]
+#[error("control.v1 was not followed to offset {0} in time")]
+pub(crate) struct NotFollowed(u64);
+
+/// `control.v1` can't be followed any further; without it no key can be judged, so the process must stop.
+#[derive(Debug, thiserror::Error)]
+#[error("control.v1 can't be followed")]
+pub struct FollowError(#[from] ReadError);
+
+#[derive(Debug)]
+pub(crate) struct Control {
+    folded: RwLock<Folded>,
+    next: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Folded {
+    state: State,
+    /// Commands whose outcome somebody here waits for, or will.
+    tickets: usize,
+    outcomes: BTreeMap<u64, Outcome>,
+}
+
+impl Control {
+    /// Folds the stream up to the end that it has now.
+    pub(crate) async fn open(log: &dyn LogReader) -> Result<Self, ReadError> {
+        let state = read_state(log).await?;
+        let next = watch::Sender::new(state.next());
+        Ok(Self { folded: RwLock::new(Folded { state, ..Folded::default() }), next })
+    }
+
+    /// Asks the state. Nothing may block in `ask`: the fold waits for it.
+    pub(crate) fn ask<T>(&self, ask: impl FnOnce(&State) -> T) -> T {
+        ask(&self.shared().state)
+    }
+
+    /// Waits until all records below `end` are folded.
+    pub(crate) async fn reach(&self, end: u64) -> Result<(), NotFollowed> {
+        let mut next = self.next.subscribe();
+        let reached = tokio::time::timeout(PATIENCE, next.wait_for(|next| *next >= end)).await;
+        if matches!(reached, Ok(Ok(_))) { Ok(()) } else { Err(NotFollowed(end)) }
+    }
+
+    /// From now on outcomes are kept, until the ticket is dropped. Take it before the append.
+    pub(crate) fn ticket(self: &Arc<Self>) -> Ticket {
+        self.exclusive().tickets += 1;
+        Ticket(Arc::clone(self))
+    }
+
+    fn fold(&self, chunk: &Chunk) {
+        let mut folded = self.exclusive();
+        for record in &chunk.records {
+            let outcome = folded.state.evolve(record.offset, &record.value);
+            if let Outcome::Poison(reason) = &outcome {
+                tracing::warn!(
+                    offset = record.offset,
+                    reason,
+                    "a record of control.v1 can't be read; it is passed over"
+                );
+            }
+            if folded.tickets > 0 {
+                folded.outcomes.insert(record.offset, outcome);
+            }
+        }
+        drop(folded);
+        self.next.send_replace(chunk.next);
+    }
+
+    fn shared(&self) -> RwLockReadGuard<'_, Folded> {
+        // The fold never panics, so the state is whole whenever the lock is free.
+        self.folded.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn exclusive(&self) -> RwLockWriteGuard<'_, Folded> {
+        self.folded.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to hear the outcome of one command.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<Control>);
+
+impl Ticket {
+    /// What the fold decided at `offset`, which was appended after the ticket was taken.
+    pub(crate) async fn outcome(self, offset: u64) -> Result<Outcome, NotFollowed> {
+        self.0.reach(offset.saturating_add(1)).await?;
+        self.0.exclusive().outcomes.remove(&offset).ok_or(NotFollowed(offset))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut folded = self.0.exclusive();
+        folded.tickets -= 1;
+        if folded.tickets == 0 {
+            folded.outcomes.clear();
+        }
+    }
+}
+
+/// The fold of `control.v1` up to the end that it has now.
+pub(crate) async fn read_state(log: &dyn LogReader) -> Result<State, ReadError> {
+    let bounds = log.bounds(Stream::Control, PARTITION).await?;
+    let mut state = State::default();
+    let mut next = bounds.first;
+    while next < bounds.end {
+        let chunk = log.read(Stream::Control, PARTITION, next, READ_BYTES).await?;
+        for record in &chunk.records {
+            state.evolve(record.offset, &record.value);
+        }
+        next = chunk.next;
+    }
+    Ok(state)
+}
+
+/// The task that keeps the control state up with the log. Whoever runs the service supervises it.
+#[must_use = "without the follower no command is ever answered"]
+pub struct Follower {
+    pub(crate) control: Arc<Control>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) component: Component,
+}
+
+impl Follower {
+    /// Follows the stream until `shutdown`. A read that fails for now is repeated; meanwhile the service isn't ready.
+    ///
+    /// # Errors
+    /// What no repetition mends, such as damage on the log.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), FollowError> {
+        self.component.ready();
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                step = self.step() => step,
+            };
+            match step {
+                Ok(()) => self.component.ready(),
+                Err(error @ ReadError::Io { .. }) => {
+                    tracing::warn!(cause = weir_lifecycle::causes(&error), "reading control.v1 failed, trying again");
+                    self.component.not_ready("control.v1 can't be read at the moment");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn step(&self) -> Result<(), ReadError> {
+        let next = *self.control.next.borrow();
+        self.log.wait_beyond(Stream::Control, PARTITION, next).await?;
+        let chunk = self.log.read(Stream::Control, PARTITION, next, READ_BYTES).await?;
+        self.control.fold(&chunk);
+        Ok(())
+    }
+}

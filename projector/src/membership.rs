@@ -1,0 +1,125 @@
+//! The projection `membership`: events into states, spans and what hangs on them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metrics::{counter, histogram};
+use tokio::time::Instant;
+use weir_event::{Envelope, Poison, Stream};
+use weir_event_log::{EventLog, LogRecord};
+use weir_store::{Generation, ProfileKey, Projection};
+
+use crate::batch::Batch;
+use crate::definitions::{DefinitionSet, Served};
+use crate::error::FoldError;
+use crate::memory::Memory;
+use crate::runner::Owned;
+
+/// Bytes of a batch as long as the tables keep up: small, so that a record doesn't wait for many others.
+const LIVE_BYTES: usize = 1 << 20;
+/// Bytes of a batch that has more behind it: fewer and larger transactions.
+const BEHIND_BYTES: usize = 8 << 20;
+/// Bytes of a batch while a generation is filled and nobody reads it yet.
+const FILL_BYTES: usize = 128 << 20;
+
+/// The fold of one partition into one generation.
+pub(crate) struct Membership {
+    log: Arc<dyn EventLog>,
+    generation: Arc<dyn Generation>,
+    partition: u32,
+    definitions: DefinitionSet,
+    window: i64,
+    memory: Memory,
+    next: u64,
+    filling: bool,
+}
+
+impl Membership {
+    /// Takes the partition over at the offset that the tables say.
+    pub(crate) async fn take_over(
+        log: Arc<dyn EventLog>,
+        generation: Arc<dyn Generation>,
+        partition: u32,
+    ) -> Result<Self, FoldError> {
+        let next = crate::position(generation.as_ref(), Projection::Membership, partition).await?;
+        crate::check_end(log.as_ref(), Projection::Membership, partition, next).await?;
+        let mut definitions = DefinitionSet::new(log.clone(), generation.bound());
+        let window = definitions.dedup_window().await?;
+        let memory = Memory::take_over(generation.as_ref(), partition, next).await?;
+        Ok(Self { log, generation, partition, definitions, window, memory, next, filling: next == 0 })
+    }
+
+    /// A batch of records: what there is, up to a size that depends on how much is left behind it.
+    async fn read(&mut self) -> Result<Vec<LogRecord>, FoldError> {
+        let mut chunk = self.log.read(Stream::Events, self.partition, self.next, LIVE_BYTES).await?;
+        let mut records = std::mem::take(&mut chunk.records);
+        let mut bytes: usize = records.iter().map(|record| record.value.len()).sum();
+        let most = if self.filling { FILL_BYTES } else { BEHIND_BYTES };
+        while bytes >= LIVE_BYTES / 2 && bytes < most {
+            let more = self.log.read(Stream::Events, self.partition, chunk.next, LIVE_BYTES).await?;
+            if more.records.is_empty() {
+                self.filling = false;
+                break;
+            }
+            bytes += more.records.iter().map(|record| record.value.len()).sum::<usize>();
+            chunk.next = more.next;
+            records.extend(more.records);
+        }
+        self.filling &= bytes >= LIVE_BYTES / 2;
+        Ok(records)
+    }
+
+    async fn fold(&mut self, batch: &mut Batch, records: &[LogRecord]) -> Result<(), FoldError> {
+        let envelopes: Vec<Result<Envelope<'_>, Poison>> = records.iter().map(|r| Envelope::parse(&r.value)).collect();
+        let mut served: HashMap<&str, Option<Arc<Served>>> = HashMap::new();
+        for envelope in envelopes.iter().flatten() {
+            let slug = envelope.workspace.as_ref();
+            if !served.contains_key(slug) {
+                served.insert(slug, self.definitions.workspace(slug).await?);
+            }
+        }
+        let key = |envelope: &Envelope<'_>| {
+            let served = served.get(envelope.workspace.as_ref())?.as_ref()?;
+            Some(ProfileKey { workspace: served.workspace, profile: envelope.subject })
+        };
+        self.memory.load(self.generation.as_ref(), envelopes.iter().flatten().filter_map(key)).await?;
+        for (record, envelope) in records.iter().zip(&envelopes) {
+            match envelope {
+                Err(poison) => batch.set_aside(record, None, poison.clone()),
+                Ok(envelope) => match served.get(envelope.workspace.as_ref()).and_then(Option::as_ref) {
+                    None => {
+                        let reason = format!("no workspace {:?} was ever made", envelope.workspace);
+                        batch.set_aside(record, None, Poison(reason));
+                    }
+                    Some(served) => batch.take(&mut self.memory, served, record.offset, envelope)?,
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Owned for Membership {
+    const NAME: &'static str = Projection::Membership.name();
+
+    async fn wait(&mut self) -> Result<(), FoldError> {
+        Ok(self.log.wait_beyond(Stream::Events, self.partition, self.next).await?)
+    }
+
+    async fn work(&mut self) -> Result<(), FoldError> {
+        let records = self.read().await?;
+        let Some(last) = records.last() else { return Ok(()) };
+        let (next, started) = (last.offset + 1, Instant::now());
+        let mut batch = Batch::new(self.partition, self.window);
+        self.fold(&mut batch, &records).await?;
+        let (fence, rows) = batch.finish(&mut self.memory, self.next, next)?;
+        histogram!("weir_projector_fold_seconds").record(started.elapsed().as_secs_f64());
+        let started = Instant::now();
+        self.generation.commit_membership(fence, &rows).await?;
+        histogram!("weir_projector_commit_seconds").record(started.elapsed().as_secs_f64());
+        counter!("weir_projector_records_total").increment(records.len() as u64);
+        self.next = next;
+        self.memory.shrink();
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! What the fold remembers of a partition's profiles while it owns the partition.
+//!
+//! Rows wait here before they are written where they belong: each batch appends the rows that it changed to the redo,
+//! and moves the next stretch of waiting rows, in the order of their keys, into the states table. Writing each row at
+//! every batch instead would dirty a page per event; waiting lets a page be written once for all of its rows. Whoever
+//! takes the partition over reads the redo first, so nothing depends on this memory but speed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+
+use weir_event::ProfileId;
+use weir_store::{Fence, Generation, MembershipBatch, ProfileKey, ProfileRow};
+
+use crate::admission::{IdsDamaged, SeenIds};
+use crate::error::FoldError;
+
+/// Rows that may wait; from here on as many are moved as come in.
+const WAITING: usize = 300_000;
+/// A batch that changes so many rows writes them where they belong at once: it touches most pages anyway.
+const DIRECT: usize = 100_000;
+/// Bytes of rows kept, those that wait apart.
+const KEPT_BYTES: usize = 1 << 30;
+
+/// A profile as the fold holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// The offset of the last record folded; none before the first.
+    pub last_offset: Option<u64>,
+    /// State bytes.
+    pub state: Vec<u8>,
+    /// Bytes of the spans that can still change.
+    pub open_spans: Vec<u8>,
+    /// What admission knows.
+    pub ids: SeenIds,
+}
+
+/// The profiles of a partition.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    held: HashMap<ProfileKey, Held, rapidhash::fast::RandomState>,
+    waiting: BTreeSet<ProfileKey>,
+    /// Whether every profile of the partition is held, so that one that isn't is new.
+    whole: bool,
+    /// The last row moved in this pass over the keys.
+    moved_to: Option<ProfileKey>,
+    /// Where the partition stood when this pass began.
+    pass_began: u64,
+}
+
+impl Memory {
+    /// Takes over a partition that stands at `next`.
+    pub(crate) async fn take_over(generation: &dyn Generation, partition: u32, next: u64) -> Result<Self, FoldError> {
+        let mut memory = Self {
+            held: HashMap::default(),
+            waiting: BTreeSet::new(),
+            whole: next == 0,
+            moved_to: None,
+            pass_began: next,
+        };
+        let mut rows = BTreeMap::new();
+        for redo in generation.redo(partition).await? {
+            rows.extend(decode(&redo)?.into_iter().map(|row| (row.key, row)));
+        }
+        memory.waiting.extend(rows.keys());
+        memory.hold(generation, rows.into_values()).await?;
+        Ok(memory)
+    }
+
+    /// Sees to it that the profiles that exist among these are held.
+    pub(crate) async fn load(
+        &mut self,
+        generation: &dyn Generation,
+        keys: impl Iterator<Item = ProfileKey>,
+    ) -> Result<(), FoldError> {
+        if self.whole {
+            return Ok(());
+        }
+        let missing: BTreeSet<ProfileKey> = keys.filter(|key| !self.held.contains_key(key)).collect();
+        let missing: Vec<ProfileKey> = missing.into_iter().collect();
+        let rows = generation.profiles(&missing).await?;
+        self.hold(generation, rows.into_iter()).await
+    }
+
+    async fn hold(
+        &mut self,
+        generation: &dyn Generation,
+        rows: impl Iterator<Item = ProfileRow>,
+    ) -> Result<(), FoldError> {
+        for row in rows {
+            let chunks = if row.id_chunks > 0 { generation.id_chunks(row.key).await? } else { Vec::new() };
+            let ids = SeenIds::decode(&row.event_ids, &chunks)?;
+            let (last_offset, state, open_spans) = (Some(row.last_offset), row.state, row.open_spans);
+            self.held.insert(row.key, Held { last_offset, state, open_spans, ids });
+        }
+        Ok(())
+    }
+
+    /// The profile, new if it isn't known.
+    pub(crate) fn profile(&mut self, key: ProfileKey) -> &mut Held {
+        self.held.entry(key).or_default()
+    }
+
+    /// Completes a batch: settles the ids of the profiles that it changed, appends them to the redo, and moves the rows
+    /// whose turn it is.
+    pub(crate) fn complete(&mut self, batch: &mut MembershipBatch, changed: &[ProfileKey], fence: Fence, window: i64) {
+        for &key in changed {
+            let held = self.held.entry(key).or_default();
+            let changes = held.ids.settle(key, held.last_offset.unwrap_or(0), window);
+            batch.id_chunks.extend(changes.full);
+            batch.dropped_chunks.extend(changes.dropped.into_iter().map(|chunk| (key, chunk)));
+        }
+        self.waiting.extend(changed);
+        if changed.len() >= DIRECT {
+            let all = std::mem::take(&mut self.waiting);
+            batch.profiles.extend(all.iter().map(|key| self.row(*key)));
+            batch.redo_done = Some(fence.expected);
+            (self.moved_to, self.pass_began) = (None, fence.next);
+            return;
+        }
+        let mut redo = Vec::new();
+        changed.iter().for_each(|key| encode(&self.row(*key), &mut redo));
+        batch.redo = redo;
+        self.move_rows(batch, changed.len(), fence);
+    }
+
+    /// Moves waiting rows in the order of their keys: the fuller the waiting room, the more.
+    fn move_rows(&mut self, batch: &mut MembershipBatch, changed: usize, fence: Fence) {
+        let count = (changed * self.waiting.len()).div_ceil(WAITING);
+        let from = self.moved_to.map_or(Bound::Unbounded, Bound::Excluded);
+        let moved: Vec<ProfileKey> = self.waiting.range((from, Bound::Unbounded)).take(count).copied().collect();
+        for key in &moved {
+            self.waiting.remove(key);
+            batch.profiles.push(self.row(*key));
+        }
+        self.moved_to = moved.last().copied();
+        if moved.len() < count {
+            // The pass is over: whatever waited when it began has been moved.
+            batch.redo_done = Some(self.pass_began);
+            (self.moved_to, self.pass_began) = (None, fence.next);
+        }
+    }
+
+    /// Lets go of rows that don't wait, once a batch is committed and too much is held.
+    pub(crate) fn shrink(&mut self) {
+        const ROW_BYTES: usize = 256;
+        if self.held.len() * ROW_BYTES < KEPT_BYTES {
+            return;
+        }
+        let bytes: usize = self.held.values().map(Held::bytes).sum();
+        let mut excess = bytes.saturating_sub(KEPT_BYTES);
+        if excess == 0 {
+            return;
+        }
+        excess += KEPT_BYTES / 4;
+        self.held.retain(|key, held| {
+            if excess == 0 || self.waiting.contains(key) {
+                return true;
+            }
+            excess = excess.saturating_sub(held.bytes());
+            self.whole = false;
+            false
+        });
+    }
+
+    fn row(&self, key: ProfileKey) -> ProfileRow {
+        // Rows that wait are never let go of; a key that isn't held could only be one that nothing was folded for.
+        let empty = Held::default();
+        let held = self.held.get(&key).unwrap_or(&empty);
+        ProfileRow {
+            key,
+            last_offset: held.last_offset.unwrap_or(0),
+            state: held.state.clone(),
+            open_spans: held.open_spans.clone(),
+            event_ids: held.ids.encode(),
+            id_chunks: u32::try_from(held.ids.chunks()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        size_of::<(ProfileKey, Self)>() + self.state.capacity() + self.open_spans.capacity() + self.ids.bytes()
+    }
+}
+
+fn encode(row: &ProfileRow, out: &mut Vec<u8>) {
+    out.extend_from_slice(&row.key.workspace.to_be_bytes());
+    out.extend_from_slice(row.key.profile.0.as_bytes());
+    out.extend_from_slice(&row.last_offset.to_be_bytes());
+    out.extend_from_slice(&row.id_chunks.to_be_bytes());
+    for part in [&row.state, &row.open_spans, &row.event_ids] {
+        // A row is a few kilobytes; the states of one profile are bounded.
+        out.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(part);
+    }
+}
+
+fn decode(mut redo: &[u8]) -> Result<Vec<ProfileRow>, IdsDamaged> {
+    let mut rows = Vec::new();
+    while !redo.is_empty() {
+        let row = &mut redo;
+        rows.push(ProfileRow {
+            key: ProfileKey {
+                workspace: u64::from_be_bytes(take(row)?),
+                profile: ProfileId(uuid::Uuid::from_bytes(take(row)?)),
+            },
+            last_offset: u64::from_be_bytes(take(row)?),
+            id_chunks: u32::from_be_bytes(take(row)?),
+            state: part(row)?,
+            open_spans: part(row)?,
+            event_ids: part(row)?,
+        });
+    }
+    Ok(rows)
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], IdsDamaged> {
+    let (taken, rest) = bytes.split_first_chunk::<N>().ok_or(IdsDamaged)?;
+    *bytes = rest;
+    Ok(*taken)
+}
+
+fn part(bytes: &mut &[u8]) -> Result<Vec<u8>, IdsDamaged> {
+    let length = usize::try_from(u32::from_be_bytes(take(bytes)?)).map_err(|_| IdsDamaged)?;
+    let (taken, rest) = bytes.split_at_checked(length).ok_or(IdsDamaged)?;
+    *bytes = rest;
+    Ok(taken.to_vec())
+}

@@ -1,0 +1,103 @@
+//! The projection `timeline`: every admitted record whole, by profile in the order of events.
+//!
+//! It never passes `membership`, which decides what is admitted, and is never waited for by it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use weir_event::{Envelope, Stream};
+use weir_event_log::{EventLog, LogRecord};
+use weir_segment::Event;
+use weir_store::{Fence, Generation, ProfileKey, Projection, Store, TimelineRow, place};
+
+use crate::definitions::{DefinitionSet, Served};
+use crate::error::FoldError;
+use crate::runner::Owned;
+
+const READ_BYTES: usize = 1 << 20;
+/// Records of one transaction: more of them share the pages of their profiles.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// The timeline of one partition in one generation.
+pub(crate) struct Timeline {
+    log: Arc<dyn EventLog>,
+    store: Arc<dyn Store>,
+    generation: Arc<dyn Generation>,
+    partition: u32,
+    definitions: DefinitionSet,
+    next: u64,
+    /// Where membership stood when it was last looked at.
+    admitted: u64,
+}
+
+impl Timeline {
+    /// Takes the partition over at the offset that the tables say.
+    pub(crate) async fn take_over(
+        log: Arc<dyn EventLog>,
+        store: Arc<dyn Store>,
+        generation: Arc<dyn Generation>,
+        partition: u32,
+    ) -> Result<Self, FoldError> {
+        let next = crate::position(generation.as_ref(), Projection::Timeline, partition).await?;
+        crate::check_end(log.as_ref(), Projection::Timeline, partition, next).await?;
+        let definitions = DefinitionSet::new(log.clone(), generation.bound());
+        Ok(Self { log, store, generation, partition, definitions, next, admitted: next })
+    }
+
+    async fn rows(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<Vec<TimelineRow>, FoldError> {
+        let mut rows = Vec::new();
+        let mut served: HashMap<String, Option<Arc<Served>>> = HashMap::new();
+        for record in records {
+            // Membership admitted it, so it is an event of a workspace that there is.
+            let Ok(envelope) = Envelope::parse(&record.value) else { continue };
+            if !served.contains_key(envelope.workspace.as_ref()) {
+                let found = self.definitions.workspace(&envelope.workspace).await?;
+                served.insert(envelope.workspace.to_string(), found);
+            }
+            let Some(Some(served)) = served.get(envelope.workspace.as_ref()) else { continue };
+            rows.push(TimelineRow {
+                key: ProfileKey { workspace: served.workspace, profile: envelope.subject },
+                place: place::of_event(&Event::of(&envelope).key),
+                partition: self.partition,
+                offset: record.offset,
+                record: record.value.to_vec(),
+            });
+        }
+        Ok(rows)
+    }
+}
+
+impl Owned for Timeline {
+    const NAME: &'static str = Projection::Timeline.name();
+
+    async fn wait(&mut self) -> Result<(), FoldError> {
+        let mut changes = self.store.changes();
+        while self.admitted <= self.next {
+            changes.mark_unchanged();
+            self.admitted = crate::position(self.generation.as_ref(), Projection::Membership, self.partition).await?;
+            if self.admitted <= self.next && changes.changed().await.is_err() {
+                // The store is being closed; whoever closes it stops this task.
+                std::future::pending::<()>().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self) -> Result<(), FoldError> {
+        let mut records: Vec<LogRecord> = Vec::new();
+        let (mut next, mut bytes) = (self.next, 0);
+        while next < self.admitted && bytes < BATCH_BYTES {
+            let chunk = self.log.read(Stream::Events, self.partition, next, READ_BYTES).await?;
+            bytes += chunk.records.iter().map(|record| record.value.len()).sum::<usize>();
+            records.extend(chunk.records.into_iter().filter(|record| record.offset < self.admitted));
+            next = chunk.next.min(self.admitted);
+        }
+        let left_out: BTreeSet<u64> =
+            self.generation.not_admitted(self.partition, self.next, next).await?.into_iter().collect();
+        let rows = self.rows(records.into_iter().filter(|record| !left_out.contains(&record.offset))).await?;
+        let fence = Fence { partition: self.partition, expected: self.next, next, newest_receipt: None };
+        self.generation.commit_timeline(fence, &rows).await?;
+        self.next = next;
+        Ok(())
+    }
+}

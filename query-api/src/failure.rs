@@ -1,0 +1,41 @@
+//! What becomes of errors that are nobody's input.
+
+use weir_http::Problem;
+use weir_segment::Damaged;
+use weir_store::StoreError;
+
+/// The query API couldn't start.
+#[derive(Debug, thiserror::Error)]
+#[error("can't read the tables")]
+pub struct StartError(#[source] pub(crate) StoreError);
+
+/// An error of the tables: 503 where trying again may help, else 500.
+pub(crate) fn store(error: StoreError) -> Problem {
+    match error {
+        StoreError::Failed { .. } | StoreError::Full(_) | StoreError::NoGeneration(_) => {
+            Problem::unavailable("tables_unavailable", "the tables can't be read at the moment; try again", 1)
+                .caused_by(&error)
+        }
+        other => Problem::internal(&other),
+    }
+}
+
+/// State bytes that no release wrote.
+pub(crate) fn damaged(error: Damaged) -> Problem {
+    Problem::internal(&error)
+}
+
+/// A record on the timeline that can't be read, though it was admitted.
+pub(crate) fn unreadable(poison: weir_event::Poison) -> Problem {
+    Problem::internal(&poison)
+}
+
+/// 503 `rebuilding`.
+pub(crate) fn rebuilding() -> Problem {
+    Problem::unavailable("rebuilding", "the tables are being filled from the log; /api/status shows how far", 2)
+}
+
+/// 404 `profile_not_found`.
+pub(crate) fn no_profile() -> Problem {
+    Problem::not_found("profile_not_found", "this workspace has no such profile; it exists from its first event on")
+}

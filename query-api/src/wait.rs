@@ -1,0 +1,124 @@
+//! Waiting until the tables contain what the caller knows of.
+//!
+//! A read with tokens waits for these; a read without one waits for what its workspace had been acknowledged when the
+//! read arrived, if this process knows that. It waits for a change of the store, never in a polling loop.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use tokio::time::Instant;
+use weir_control::State;
+use weir_event::Position;
+use weir_http::{Problem, prefer_wait, weir_after};
+
+use crate::answer::Stamp;
+use crate::failure;
+use crate::service::Api;
+use crate::tables::Live;
+
+/// How long a read without token waits at most.
+const ACKNOWLEDGED_WAIT: Duration = Duration::from_secs(1);
+
+/// What had been acknowledged, told by whoever acknowledges: ingest, where it runs in the same process.
+pub trait Acknowledged: Send + Sync + 'static {
+    /// What must be in the tables for a read of this workspace that arrives now. `None` for the workspace stands for a
+    /// caller without one: an operator, or a key that isn't known yet. `None` as answer asks for no waiting.
+    fn position(&self, workspace: Option<&str>) -> Option<Position>;
+}
+
+/// The projections over `events.v1` that a read reads; `control` is read always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) membership: bool,
+    pub(crate) timeline: bool,
+}
+
+impl Need {
+    /// Definitions and keys only.
+    pub(crate) const CONTROL: Self = Self { membership: false, timeline: false };
+    /// Profiles, segments, scores.
+    pub(crate) const MEMBERSHIP: Self = Self { membership: true, timeline: false };
+    /// Events, besides.
+    pub(crate) const TIMELINE: Self = Self { membership: true, timeline: true };
+}
+
+/// What a request said about waiting.
+pub(crate) struct Patience {
+    /// The tokens; an error if one can't be read.
+    tokens: Result<Vec<Position>, Problem>,
+    arrived: Instant,
+    preferred: Duration,
+}
+
+impl Patience {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self { tokens: weir_after(headers), arrived: Instant::now(), preferred: prefer_wait(headers) }
+    }
+
+    /// The tokens as one position; `None` without any.
+    ///
+    /// # Errors
+    /// 400 `position_invalid`; 409 `position_unknown` for a token of another log than the one in `control`.
+    pub(crate) fn tokens(&self, control: &State) -> Result<Option<Position>, Problem> {
+        let mut merged: Option<Position> = None;
+        for token in self.tokens.clone()? {
+            if control.log().is_some_and(|log| log.lineage != token.lineage) {
+                return Err(Problem::conflict(
+                    "position_unknown",
+                    "the token in Weir-After is of another log; drop it and read without",
+                ));
+            }
+            match &mut merged {
+                Some(merged) => merged.merge(&token),
+                None => merged = Some(token),
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Until when a read with tokens may wait.
+    pub(crate) fn with_token(&self) -> Instant {
+        self.arrived + self.preferred
+    }
+
+    /// Until when a read without token may wait.
+    pub(crate) fn without_token(&self) -> Instant {
+        self.arrived + self.preferred.min(ACKNOWLEDGED_WAIT)
+    }
+}
+
+impl Api {
+    /// Waits until the live generation contains the position; answers whether it does. Which generation is live may
+    /// change meanwhile: then `live` is the new one.
+    pub(crate) async fn wait(
+        &self,
+        live: &mut std::sync::Arc<Live>,
+        position: &Position,
+        need: Need,
+        until: Instant,
+        stamp: &Stamp,
+    ) -> Result<bool, Problem> {
+        let mut changes = self.tables.store.changes();
+        loop {
+            let now = *changes.borrow_and_update();
+            if live.contains(position, need, now).await.map_err(failure::store)? {
+                return Ok(true);
+            }
+            match tokio::time::timeout_at(until, changes.changed()).await {
+                Ok(Ok(())) => {}
+                // In time, but the store is closed; or too late.
+                Ok(Err(_)) | Err(_) => return Ok(false),
+            }
+            *live = self.live(stamp).await?;
+        }
+    }
+}
+
+/// 503 `position_not_reached`.
+pub(crate) fn not_reached() -> Problem {
+    Problem::unavailable(
+        "position_not_reached",
+        "the tables don't contain the position yet; repeat the request, or wait longer with `Prefer: wait=N`",
+        1,
+    )
+}

@@ -37,14 +37,14 @@ pub(crate) fn built_in() -> (Vec<NewDefinition>, Vec<NewDefinition>) {
 impl From<Wrong> for Problem {
     /// What can't be read, or says one of our names twice, is malformed: 400. The rest is 422.
     fn from(Wrong(problems): Wrong) -> Self {
-        let code = problems.first().map_or("invalid_definition", |first| first.code);
-        let errors: Vec<_> = problems.into_iter().map(|each| FieldError::new(each.pointer, each.message)).collect();
-        match (code, errors.as_slice()) {
-            ("json_invalid", [first, ..]) => Problem::json_invalid(first.message.clone()),
-            ("duplicate_name", [first, ..]) => {
-                Problem::malformed(code, format!("{}: {}", first.pointer, first.message)).with_errors(errors)
+        let worst = problems.iter().find(|each| each.code == "duplicate_name").or(problems.first()).cloned();
+        let errors = problems.into_iter().map(|each| FieldError::new(each.pointer, each.message)).collect();
+        match worst {
+            Some(json) if json.code == "json_invalid" => Problem::json_invalid(json.message),
+            Some(twice) if twice.code == "duplicate_name" => {
+                Problem::malformed(twice.code, format!("{}: {}", twice.pointer, twice.message)).with_errors(errors)
             }
-            _ => Problem::invalid(code, errors),
+            first => Problem::invalid(first.map_or("invalid_definition", |first| first.code), errors),
         }
     }
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use weir_control::{Definition, Kind, Version, Workspace};
 use weir_http::Problem;
-use weir_segment::{Catalog, Score, Segment, Source};
+use weir_segment::{Catalog, Score, ScoreDefinition, Segment};
+use weir_store::serving_catalog;
 
 /// What is kept compiled of a workspace; `None` is not compiled yet.
 #[derive(Default)]
@@ -19,7 +20,7 @@ pub(crate) struct Definitions {
     pub(crate) served: Option<Arc<Compiled>>,
 }
 
-/// The live definitions of a state, compiled, and where they are by slug.
+/// What a state's definitions serve, compiled, and where it is by slug.
 pub(crate) struct Compiled {
     pub(crate) catalog: Catalog,
     segments: HashMap<String, usize>,
@@ -28,9 +29,7 @@ pub(crate) struct Compiled {
 
 impl Compiled {
     pub(crate) fn of(workspace: Option<&Workspace>) -> Self {
-        let catalog = workspace.map_or_else(Catalog::default, |workspace| {
-            Catalog::compile(workspace.no, sources(workspace, Kind::Segment), sources(workspace, Kind::Score))
-        });
+        let catalog = workspace.map_or_else(Catalog::default, serving_catalog);
         let segments = catalog.segments().iter().enumerate().map(|(at, each)| (each.slug.clone(), at)).collect();
         let scores = catalog.scores().iter().enumerate().map(|(at, each)| (each.slug.clone(), at)).collect();
         Self { catalog, segments, scores }
@@ -43,12 +42,6 @@ impl Compiled {
     fn score(&self, slug: &str) -> Option<&Score> {
         self.scores.get(slug).map(|at| &self.catalog.scores()[*at])
     }
-}
-
-fn sources(workspace: &Workspace, kind: Kind) -> impl Iterator<Item = Source<'_>> {
-    workspace.definitions(kind).iter().filter_map(|(slug, definition)| {
-        definition.live().map(|version| Source { slug, version: version.number, body: &version.body })
-    })
 }
 
 /// How the newest version of a definition stands.
@@ -73,7 +66,7 @@ pub(crate) struct Standing<'a, T> {
     /// What is read; `None` before the first version is filled.
     pub(crate) serving: Option<&'a T>,
     /// Why the newest version failed.
-    pub(crate) reason: Option<&'a str>,
+    pub(crate) reason: Option<String>,
 }
 
 /// What a compiled definition is called in tables.
@@ -131,14 +124,14 @@ impl Catalogs<'_> {
     }
 
     /// Every definition that isn't deleted, by slug.
-    pub(crate) fn all<T: Compiles>(&self) -> impl Iterator<Item = Standing<'_, T>> {
+    pub(crate) fn all<'a, T: Compiles + 'a>(&'a self) -> impl Iterator<Item = Standing<'a, T>> {
         let definitions = self.workspace.definitions(T::KIND).iter();
         definitions.filter_map(|(slug, definition)| self.standing(slug, definition))
     }
 
     fn standing<'a, T: Compiles>(&'a self, slug: &'a str, definition: &'a Definition) -> Option<Standing<'a, T>> {
         let newest = definition.live()?;
-        let compiled = T::find(&self.newest, slug);
+        let compiled = T::find(&self.newest, slug).filter(|compiled| compiled.version() == newest.number);
         let deleted_since = |version: u32| {
             definition.versions.iter().any(|each| each.number >= version && each.deletion.is_some())
         };
@@ -149,9 +142,23 @@ impl Catalogs<'_> {
             (Some(newest), Some(serving)) if newest.id() == serving.id() => Stage::Ready,
             _ => Stage::Backfilling,
         };
-        let failed = || self.newest.catalog.failed().iter().find(|f| f.slug == slug && f.version == newest.number);
-        let reason = if stage == Stage::Failed { failed().map(|failed| failed.reason.as_str()) } else { None };
+        let reason = (stage == Stage::Failed).then(|| self.reason(T::KIND, slug, newest));
         Some(Standing { kind: T::KIND, slug, newest, stage, serving, reason })
+    }
+
+    /// Why a version can't be compiled.
+    fn reason(&self, kind: Kind, slug: &str, version: &Version) -> String {
+        let problems = match kind {
+            Kind::Segment => weir_segment::Definition::parse(&version.body).err(),
+            Kind::Score => ScoreDefinition::parse(&version.body).err(),
+        };
+        if let Some(problems) = problems {
+            let lines: Vec<_> = problems.iter().map(|p| format!("{}: {}", p.pointer, p.message)).collect();
+            return lines.join("; ");
+        }
+        // Sound in itself, it names what can't be compiled.
+        let failed = self.newest.catalog.failed().iter().find(|f| f.slug == slug && f.version == version.number);
+        failed.map_or_else(String::new, |failed| failed.reason.clone())
     }
 }
 
@@ -173,7 +180,7 @@ impl<'a, T> Standing<'a, T> {
         Err(match self.stage {
             Stage::Failed => Problem::conflict(
                 failed,
-                format!("this release can't compile the {what}: {}; change it", self.reason.unwrap_or("unknown form")),
+                format!("this release can't compile the {what}: {}; change it", self.reason.as_deref().unwrap_or("of a form that it doesn't know")),
             ),
             _ => Problem::unavailable(
                 backfilling,

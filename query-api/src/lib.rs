@@ -6,6 +6,7 @@ mod cursor;
 mod definitions;
 mod explain;
 mod failure;
+mod filling;
 mod folded;
 mod instant;
 mod keys;

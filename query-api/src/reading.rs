@@ -9,7 +9,7 @@ use std::sync::Arc;
 use weir_control::Workspace;
 use weir_event::Timestamp;
 use weir_http::Problem;
-use weir_store::{Progress, Projection, SpanView, StoreError, View};
+use weir_store::{Progress, Projection, SpanView, StoreError, TimelineView, View};
 
 use crate::access::{Access, Caller};
 use crate::answer::{Asked, Stamp};
@@ -21,12 +21,19 @@ use crate::service::Api;
 use crate::tables::Live;
 use crate::wait::{Need, Patience, not_reached};
 
+/// A route asked for the timeline without having said that it needs it.
+#[derive(Debug, thiserror::Error)]
+#[error("the timeline was not opened for this route")]
+struct NotOpened;
+
 /// A read under way.
 pub(crate) struct Reading {
     pub(crate) caller: Caller,
     pub(crate) live: Arc<Live>,
     pub(crate) folded: Arc<Folded>,
     pub(crate) view: Box<dyn View>,
+    /// Opened after the view, where the route needs it.
+    pub(crate) timeline: Option<Box<dyn TimelineView>>,
     pub(crate) progress: Vec<Progress>,
     pub(crate) patience: Patience,
     /// The instant that a question without `as_of` is about.
@@ -67,44 +74,70 @@ impl Api {
                 }
             }
         }
-        let (live, view) = self.open(live, &asked.stamp).await?;
-        let reading = self.begin(caller, live, view, patience).await.map_err(failure::store)?;
+        let reading = self.open(caller, live, need, patience, &asked.stamp).await?;
         // The view may know that the key was revoked a moment ago.
         let caller = shown.caller(reading.folded.newest()).ok_or_else(Problem::key_unknown)?;
         access.check(&caller)?;
         Ok(reading)
     }
 
-    /// Opens a view. A generation may have been removed since it was chosen; then another one is live.
-    async fn open(&self, live: Arc<Live>, stamp: &Stamp) -> Result<(Arc<Live>, Box<dyn View>), Problem> {
-        let error = match live.generation.view().await {
-            Ok(view) => return Ok((live, view)),
-            Err(error) => error,
-        };
-        let other = self.live(stamp).await?;
-        if other.generation.id() == live.generation.id() {
-            return Err(failure::store(error));
-        }
-        let view = other.generation.view().await.map_err(failure::store)?;
-        Ok((other, view))
-    }
-
-    async fn begin(
+    /// Opens the views. A generation may have been removed since it was chosen; then another one is live.
+    pub(crate) async fn open(
         &self,
         caller: Caller,
-        live: Arc<Live>,
-        mut view: Box<dyn View>,
+        mut live: Arc<Live>,
+        need: Need,
         patience: Patience,
-    ) -> Result<Reading, StoreError> {
-        let progress = view.progress().await?;
-        let folded = live.fold(view.as_mut(), &progress).await?;
+        stamp: &Stamp,
+    ) -> Result<Reading, Problem> {
+        let opened = match views(&live, need).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                let other = self.live(stamp).await?;
+                if other.generation.id() == live.generation.id() {
+                    return Err(failure::store(error));
+                }
+                live = other;
+                views(&live, need).await.map_err(failure::store)?
+            }
+        };
+        let Opened { view, timeline, progress, folded } = opened;
         let newest = progress.iter().filter(|p| p.projection == Projection::Membership).filter_map(|p| p.newest_receipt);
         let now = reading_instant(self.settings.clock.now(), newest.max().map(Timestamp::from_micros));
-        Ok(Reading { caller, live, folded, view, progress, patience, now })
+        Ok(Reading { caller, live, folded, view, timeline, progress, patience, now })
     }
 }
 
+/// The views of a generation, and what the first of them says.
+struct Opened {
+    view: Box<dyn View>,
+    timeline: Option<Box<dyn TimelineView>>,
+    progress: Vec<Progress>,
+    folded: Arc<Folded>,
+}
+
+async fn views(live: &Live, need: Need) -> Result<Opened, StoreError> {
+    let mut view = live.generation.view().await?;
+    let progress = view.progress().await?;
+    let folded = live.fold(view.as_mut(), &progress).await?;
+    let timeline = if need.timeline { Some(live.generation.timeline().await?) } else { None };
+    Ok(Opened { view, timeline, progress, folded })
+}
+
 impl Reading {
+    /// The timeline of a route that needs it.
+    pub(crate) fn timeline(&mut self) -> Result<&mut dyn TimelineView, Problem> {
+        Self::of_timeline(&mut self.timeline)
+    }
+
+    /// The same, where the rest of the reading is in use.
+    pub(crate) fn of_timeline(slot: &mut Option<Box<dyn TimelineView>>) -> Result<&mut dyn TimelineView, Problem> {
+        match slot {
+            Some(timeline) => Ok(timeline.as_mut()),
+            None => Err(Problem::internal(&NotOpened)),
+        }
+    }
+
     /// The caller's workspace, and its definitions.
     ///
     /// # Errors

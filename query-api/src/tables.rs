@@ -39,11 +39,8 @@ impl Tables {
     pub(crate) async fn live(&self) -> Result<Option<Arc<Live>>, StoreError> {
         let Some(generation) = self.store.live().await? else { return Ok(None) };
         let mut slot = self.live.lock().await;
-        if let Some(known) = slot.as_ref().filter(|known| known.generation.id() >= generation.id()) {
-            // A later one was met by somebody else meanwhile, or it is the same.
-            if known.generation.id() == generation.id() {
-                return Ok(Some(known.clone()));
-            }
+        if let Some(known) = slot.as_ref().filter(|known| known.generation.id() == generation.id()) {
+            return Ok(Some(known.clone()));
         }
         let live = Arc::new(Live {
             generation,
@@ -110,7 +107,8 @@ pub(crate) fn next(progress: &[Progress], projection: Projection, partition: u32
     found.map_or(0, |progress| progress.next)
 }
 
-fn covers(progress: &[Progress], position: &Position, need: Need) -> bool {
+/// Whether the projections that are needed have taken in all that the position speaks of.
+pub(crate) fn covers(progress: &[Progress], position: &Position, need: Need) -> bool {
     position.next.iter().all(|(&(stream, partition), &wanted)| {
         let stands = |projection| next(progress, projection, partition) >= wanted;
         match stream {

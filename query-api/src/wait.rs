@@ -81,6 +81,11 @@ impl Patience {
         self.arrived + self.preferred
     }
 
+    /// Until when this read may wait.
+    pub(crate) fn until(&self) -> Instant {
+        if self.tokens.as_ref().is_ok_and(Vec::is_empty) { self.without_token() } else { self.with_token() }
+    }
+
     /// Until when a read without token may wait.
     pub(crate) fn without_token(&self) -> Instant {
         self.arrived + self.preferred.min(ACKNOWLEDGED_WAIT)

@@ -371,7 +371,7 @@ impl StateFile {
             Layout::Wide(_) => "SELECT body FROM chunks WHERE ws = ? AND chunk = ?",
         };
         for _ in 0..1_000 {
-            let profile = (random.next() % self.states.len() as u64) as usize;
+            let profile = (random.number() % self.states.len() as u64) as usize;
             let key = self.states.key(profile);
             let began = Instant::now();
             let query = sqlx::query(sql).bind(WORKSPACE);

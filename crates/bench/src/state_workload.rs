@@ -23,13 +23,13 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     fn below(&mut self, limit: usize) -> usize {
-        ((u128::from(self.next()) * limit as u128) >> 64) as usize
+        ((u128::from(self.number()) * limit as u128) >> 64) as usize
     }
 }
 
@@ -54,13 +54,13 @@ impl Population {
         let mut keys: Vec<[u8; 16]> = (0..count)
             .map(|_| {
                 let mut key = [0; 16];
-                key[..8].copy_from_slice(&random.next().to_be_bytes());
-                key[8..].copy_from_slice(&random.next().to_be_bytes());
+                key[..8].copy_from_slice(&random.number().to_be_bytes());
+                key[8..].copy_from_slice(&random.number().to_be_bytes());
                 key
             })
             .collect();
         keys.sort_unstable();
-        let pool = (0..POOL_BYTES / 8).flat_map(|_| random.next().to_le_bytes()).collect();
+        let pool = (0..POOL_BYTES / 8).flat_map(|_| random.number().to_le_bytes()).collect();
         let mut sum = 0.0;
         let zipf = (1..=count).map(|rank| {
             sum += 1.0 / rank as f64;
@@ -83,7 +83,7 @@ impl Population {
 
     fn pick_zipf(&self, random: &mut Random) -> usize {
         let total = self.zipf.last().copied().unwrap_or(0.0);
-        let point = random.next() as f64 / u64::MAX as f64 * total;
+        let point = random.number() as f64 / u64::MAX as f64 * total;
         let rank = self.zipf.partition_point(|sum| *sum < point).min(self.len() - 1);
         // Busy profiles must not be neighbours in key order: 7,368,787 is a prime larger than any count used here.
         rank * 7_368_787 % self.len()

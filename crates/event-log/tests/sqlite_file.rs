@@ -9,7 +9,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use weir_event::Stream::{Control, Events};
 use weir_event_log::{
-    EventLog, LogAppender as _, LogReader as _, LogUrl, OpenError, OpenOptions, ReadError, Record, SqliteLog,
+    EventLog, LogAppender as _, LogReader as _, LogRecord, LogUrl, OpenError, OpenOptions, ReadError, Record,
+    SqliteLog,
     conformance::{numbered, read_all},
     open,
 };
@@ -175,44 +176,113 @@ async fn a_log_whose_last_batch_is_damaged_is_not_opened() {
     assert!(source.to_string().contains("events.v1 partition 0 is damaged at offset 90"), "{source}");
 }
 
-/// Flips every 13th byte of the file, one at a time: each is found, or changes nothing that can be read.
+/// Opens a file that was changed: whether that is found. If it isn't, all records must be there.
+async fn is_found(path: &Path, expected: &[LogRecord], change: &str) -> bool {
+    let Ok(log) = SqliteLog::open(path, OpenOptions::default()).await else { return true };
+    let mut read = Vec::new();
+    let found = loop {
+        match log.read(Events, 0, read.len() as u64, 1 << 20).await {
+            Ok(chunk) if chunk.records.is_empty() => break false,
+            Ok(chunk) => read.extend(chunk.records),
+            Err(_) => break true,
+        }
+    };
+    assert_eq!(read, expected[..read.len()], "{change}");
+    assert!(found || read.len() == expected.len(), "{change}: only {} records are left", read.len());
+    log.close().await;
+    found
+}
+
+/// Bits to flip, one at a time: one of every 29th byte, and all of the bytes that begin a page.
+fn bits(bytes: usize, page: usize, header: usize) -> impl Iterator<Item = (usize, u8)> {
+    let is_head = move |at: &usize| at % page < header;
+    let spread = (0..bytes).step_by(29).map(|at| (at, 1 << (at % 8)));
+    spread.chain((0..bytes).filter(is_head).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit))))
+}
+
 #[tokio::test]
-async fn a_flipped_byte_anywhere_in_the_file_never_changes_an_answer() {
+async fn a_flipped_bit_in_the_file_is_found_or_changes_nothing() {
     let (directory, path) = file();
     ten_batches(&path).await;
     let log = open_log(&path).await;
     let expected = read_all(&log, Events, 0, 1 << 20).await;
     log.close().await;
     let sound = std::fs::read(&path).unwrap();
-    let (mut found, mut harmless) = (0, 0);
-    for at in (0..sound.len()).step_by(13) {
+    let mut found = 0;
+    for (at, bit) in bits(sound.len(), 4_096, 12) {
         let mut bytes = sound.clone();
-        bytes[at] ^= 0x10;
-        let copy = directory.path().join(format!("{at}.db"));
+        bytes[at] ^= bit;
+        let copy = directory.path().join(format!("{at}-{bit}.db"));
         std::fs::write(&copy, bytes).unwrap();
-        match SqliteLog::open(&copy, OpenOptions::default()).await {
-            Err(_) => found += 1,
-            Ok(log) => {
-                let mut read = Vec::new();
-                let sound = loop {
-                    match log.read(Events, 0, read.len() as u64, 1 << 20).await {
-                        Ok(chunk) if chunk.records.is_empty() => break true,
-                        Ok(chunk) => read.extend(chunk.records),
-                        Err(_) => break false,
-                    }
-                };
-                assert_eq!(read, expected[..read.len()], "byte {at}");
-                assert!(!sound || read.len() == expected.len(), "byte {at}: only {} records", read.len());
-                if sound {
-                    harmless += 1
-                } else {
-                    found += 1
-                }
-                log.close().await;
-            }
-        }
+        found += u32::from(is_found(&copy, &expected, &format!("byte {at}, bit {bit}")).await);
+        std::fs::remove_file(copy).unwrap();
     }
-    assert!(found > 200, "found {found}, harmless {harmless}");
+    assert!(found > 200, "found {found}");
+}
+
+/// The files as a kill leaves them, with everything in the WAL, and what they hold.
+async fn killed(path: &Path) -> (Vec<u8>, Vec<u8>, Vec<LogRecord>) {
+    let log = open_log(path).await;
+    for i in 0..10 {
+        log.append(Events, numbered(i * 10, 10)).await.unwrap();
+    }
+    let expected = read_all(&log, Events, 0, 1 << 20).await;
+    let files = (std::fs::read(path).unwrap(), std::fs::read(path.with_extension("db-wal")).unwrap());
+    log.close().await;
+    (files.0, files.1, expected)
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_wal_is_found_or_changes_nothing() {
+    let (directory, path) = file();
+    let (file, wal, expected) = killed(&path).await;
+    let mut found = 0;
+    for (at, bit) in bits(wal.len(), 4_120, 60) {
+        let mut bytes = wal.clone();
+        bytes[at] ^= bit;
+        let copy = directory.path().join(format!("{at}-{bit}.db"));
+        std::fs::write(&copy, &file).unwrap();
+        std::fs::write(copy.with_extension("db-wal"), bytes).unwrap();
+        found += u32::from(is_found(&copy, &expected, &format!("byte {at} of the WAL, bit {bit}")).await);
+        std::fs::remove_file(copy).unwrap();
+    }
+    assert!(found > 1_000, "found {found}");
+}
+
+#[tokio::test]
+async fn a_damaged_wal_is_named() {
+    let (directory, path) = file();
+    let (file, mut wal, _) = killed(&path).await;
+    let middle = wal.len() / 2;
+    wal[middle] ^= 1;
+    let copy = directory.path().join("copy.db");
+    std::fs::write(&copy, &file).unwrap();
+    std::fs::write(copy.with_extension("db-wal"), wal).unwrap();
+    let error = SqliteLog::open(&copy, OpenOptions::default()).await.unwrap_err();
+    let OpenError::Damaged { source, .. } = error else { panic!("{error}") };
+    assert!(source.to_string().contains("copy.db-wal: frame"), "{source}");
+}
+
+/// What a crash cuts short was never acknowledged: the log opens without it, and once more after a kill.
+#[tokio::test]
+async fn a_wal_cut_short_is_no_damage() {
+    let (directory, path) = file();
+    let (file, wal, expected) = killed(&path).await;
+    for keep in (0..wal.len()).step_by(1_001) {
+        let copy = directory.path().join(format!("{keep}.db"));
+        std::fs::write(&copy, &file).unwrap();
+        std::fs::write(copy.with_extension("db-wal"), &wal[..keep]).unwrap();
+        let Ok(log) = SqliteLog::open(&copy, OpenOptions::default()).await else { panic!("cut at {keep}") };
+        let read = read_all(&log, Events, 0, 1 << 20).await;
+        assert_eq!(read, expected[..read.len()], "cut at {keep}");
+        log.append(Events, numbered(0, 1)).await.unwrap();
+        let again = directory.path().join(format!("{keep}-again.db"));
+        for suffix in ["", "-wal"] {
+            std::fs::copy(format!("{}{suffix}", copy.display()), format!("{}{suffix}", again.display())).unwrap();
+        }
+        log.close().await;
+        assert_eq!(open_log(&again).await.bounds(Events, 0).await.unwrap().end, read.len() as u64 + 1);
+    }
 }
 
 #[tokio::test]

@@ -107,12 +107,13 @@ impl State {
         Ok(Self { horizon, created, facts, signals, set_aside })
     }
 
-    /// What the profile shows: its facts, and the signals that are counters. The rest is the fold's own business.
+    /// What the profile shows: its facts, and the signals that are counters. The rest is the fold's own business, the
+    /// horizon too: a card is written when what it shows changes, not whenever something is received.
     pub fn card(&self, catalog: &Catalog) -> Self {
         let counters = catalog.scores().iter().map(|score| score.signal);
         let signals = counters.filter_map(|id| Some((id, self.signals.get(&id)?.clone()))).collect();
         let (facts, set_aside) = (self.facts.clone(), self.set_aside.clone());
-        Self { horizon: self.horizon, created: self.created, facts, signals, set_aside }
+        Self { horizon: self.created, created: self.created, facts, signals, set_aside }
     }
 
     /// The normal form: every signal pruned by the horizon. States are compared in it; a stored one is pruned when

@@ -1,1 +1,28 @@
-//! weir
+#![doc = include_str!("../README.md")]
+
+mod commands;
+mod demo;
+mod directory;
+mod first_words;
+mod keys_file;
+mod settings;
+mod surface;
+mod up;
+
+use std::process::ExitCode;
+
+/// Usage or configuration is wrong: nothing was done.
+const USAGE: u8 = 64;
+
+/// Runs the program with the process's arguments and environment.
+pub fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("up") => up::main(),
+        _ => commands::main(),
+    }
+}
+
+/// A runtime for a program that waits more than it works.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

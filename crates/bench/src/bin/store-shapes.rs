@@ -80,6 +80,7 @@ fn variants() -> Vec<Variant> {
     let (direct, snapshot) = (Writing::Direct, Writing::Snapshot { every: 1_000_000 });
     let (no_redo, slow) =
         (Writing::Sweep { every: 1_000_000, redo: false }, Writing::Sweep { every: 2_000_000, redo: true });
+    let fast = Writing::Sweep { every: 500_000, redo: true };
     let shapes = [
         (variant("A row a profile", Layout::Rows, direct, 4_096, Main), Main),
         (variant("B ids by week", Layout::IdRows, direct, 4_096, Side), Once),
@@ -98,6 +99,8 @@ fn variants() -> Vec<Variant> {
         variant("D redo+snapshot, 64 a row, page 32k", CHUNK, snapshot, 32_768, Main),
         variant("E sweep, no redo, 64 a row, page 32k", CHUNK, no_redo, 32_768, Main),
         variant("D redo+sweep per 2M, 64 a row, page 32k", CHUNK, slow, 32_768, Side),
+        variant("D redo+sweep per 500k, 64 a row, page 32k", CHUNK, fast, 32_768, Side),
+        variant("D redo+sweep per 500k, row a profile, page 16k", Layout::Rows, fast, 16_384, Side),
         variant("D redo+sweep, row a profile, page 4k", Layout::Rows, SWEEP, 4_096, Once),
         variant("A page 16k", Layout::Rows, direct, 16_384, Side),
     ]);

@@ -6,6 +6,7 @@
 mod blob;
 #[cfg(test)]
 mod failpoints;
+mod link;
 mod pieces;
 mod queue;
 mod reader;
@@ -13,6 +14,7 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod wal;
 mod writer;
 
 use std::path::Path;
@@ -24,11 +26,14 @@ use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use tokio::sync::{mpsc, oneshot};
 use weir_event::Stream;
 
+use self::link::Link;
 use self::queue::Queue;
 use self::schema::Tables;
-use self::writer::{Append, Link, Task, Writer};
+use self::writer::{Append, Task, Writer};
 use crate::ends::Ends;
-use crate::{AppendError, Bounds, Cause, Chunk, LogAppender, LogReader, OpenError, OpenOptions, ReadError, Record};
+use crate::{
+    AppendError, Bounds, Cause, Chunk, LogAppender, LogReader, OpenError, OpenOptions, ReadError, Record, Source,
+};
 
 /// A log in a file, durable and for one process at a time.
 ///
@@ -58,7 +63,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             queue_bytes: 64 * 1024 * 1024,
-            wal_pages: 8_000,
+            wal_pages: 4_000,
             #[cfg(test)]
             failpoints: Arc::default(),
         }
@@ -79,9 +84,11 @@ impl SqliteLog {
 
     async fn open_with(path: &Path, options: OpenOptions, settings: Settings) -> Result<Self, OpenError> {
         let failed = |source| schema::open_error(path, source);
+        check_wal(path).await?;
         let writing = schema::writer_options(path, settings.wal_pages);
         let mut conn = writing.connect().await.map_err(failed)?;
         let tables = Arc::new(schema::prepare(&mut conn, path, options.partitions).await?);
+        schema::cut_wal(&mut conn).await;
         let link = Link::over(conn, &tables).await.map_err(|source| open_error(path, source))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -91,21 +98,29 @@ impl SqliteLog {
             .connect_lazy_with(schema::reader_options(path));
         let ends = Arc::new(Ends::new(tables.partitions()));
         let queue = Queue::new(settings.queue_bytes);
-        let writer = Writer {
+        let mut writer = Writer {
             options: writing,
             tables: Arc::clone(&tables),
             ends: Arc::clone(&ends),
             queue: Arc::clone(&queue),
             readers: readers.clone(),
-            link: Some(link),
+            link: None,
             #[cfg(test)]
             failpoints: settings.failpoints,
         };
-        writer.announce();
+        writer.keep(link);
         let (tasks, received) = mpsc::unbounded_channel();
         tokio::spawn(writer.run(received));
         Ok(Self { ends, tables, readers, queue, tasks })
     }
+}
+
+async fn check_wal(path: &Path) -> Result<(), OpenError> {
+    let log = path.to_owned();
+    let io = |source: Source| OpenError::Io { path: path.to_owned(), source };
+    let checked = tokio::task::spawn_blocking(move || wal::check(&log)).await;
+    let found = checked.map_err(|source| io(Arc::new(source)))?.map_err(|source| io(Arc::new(source)))?;
+    found.map_err(|source| OpenError::Damaged { path: path.to_owned(), source: Arc::new(source) })
 }
 
 fn open_error(path: &Path, source: ReadError) -> OpenError {

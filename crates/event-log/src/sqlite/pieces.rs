@@ -5,7 +5,7 @@ use crate::{Cause, Record, partition_of};
 use super::blob;
 
 /// A piece is finished at this size or count, so that the writer can cut rows between pieces.
-const PIECE_BYTES: usize = 256 * 1024;
+const PIECE_BYTES: usize = 128 * 1024;
 const PIECE_RECORDS: u32 = 1_000;
 
 /// Encoded records of one partition, in order.

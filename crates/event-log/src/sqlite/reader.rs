@@ -34,7 +34,7 @@ async fn fetch(pool: &SqlitePool, table: &Table, from: u64, end: u64, max_bytes:
         .fetch_all(pool)
         .await
         .map_err(|source| failed(table, from, source))?;
-    decode(table, &rows, from)
+    decode(table, rows, from)
 }
 
 fn failed(table: &Table, from: u64, source: sqlx::Error) -> ReadError {
@@ -47,7 +47,7 @@ fn failed(table: &Table, from: u64, source: sqlx::Error) -> ReadError {
 }
 
 /// The records of the rows, up to the first that is damaged.
-fn decode(table: &Table, rows: &[SqliteRow], from: u64) -> Result<Chunk, ReadError> {
+fn decode(table: &Table, rows: Vec<SqliteRow>, from: u64) -> Result<Chunk, ReadError> {
     let mut records = Vec::new();
     let mut next = from;
     for row in rows {

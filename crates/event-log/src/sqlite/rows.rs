@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use weir_event::Stream;
 
 use super::blob;
+use super::link::Tails;
 use super::pieces::Piece;
-use super::writer::Tails;
 
 /// A row takes on no piece that would bring it over this size or count: whoever wants one record reads its whole row.
-const ROW_BYTES: usize = 1024 * 1024;
-const ROW_RECORDS: u32 = 8_000;
+const ROW_BYTES: usize = 512 * 1024;
+const ROW_RECORDS: u32 = 4_000;
 
 /// A record batch, about to be written.
 pub(super) struct Row {

@@ -25,6 +25,11 @@ const FORMAT: u32 = 1;
 const CREATE_META: &str = "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID";
 const INSERT_META: &str =
     "INSERT INTO meta (name, value) VALUES ('format', ?1), ('events_partitions', ?2), ('settled', 0)";
+const CREATE_ENDS: &str = "CREATE TABLE ends (stream TEXT, partition INTEGER, reached INTEGER NOT NULL, \
+     PRIMARY KEY (stream, partition)) STRICT, WITHOUT ROWID";
+const INSERT_END: &str = "INSERT INTO ends (stream, partition, reached) VALUES (?1, ?2, 0)";
+const SELECT_END: &str = "SELECT reached FROM ends WHERE stream = ?1 AND partition = ?2";
+const UPDATE_END: &str = "UPDATE ends SET reached = ?3 WHERE stream = ?1 AND partition = ?2";
 const SELECT_META: &str = "SELECT value FROM meta WHERE name = ?1";
 
 /// A write that changes nothing anybody reads; see [`super::writer`] for what it is good for.
@@ -104,9 +109,10 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Reads (first, count, checksum, bytes). A number out of its range is found by the checksum like any other change.
-    pub(super) fn of(table: &Table, row: &SqliteRow) -> Result<Self, sqlx::Error> {
+    pub(super) fn of(table: &Table, row: SqliteRow) -> Result<Self, sqlx::Error> {
         let (first, count, checksum): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let bytes = Bytes::from(row.try_get::<Vec<u8>, _>(3)?);
+        row.try_get::<&[u8], _>(3)?;
+        let bytes = Bytes::from_owner(Blob(row));
         let (first, narrow) = (first as u64, count as u32);
         let sum = blob::checksum(table.stream, table.partition, first, narrow, &bytes);
         let sound = i64::from(sum) == checksum && i64::from(narrow) == count;
@@ -115,6 +121,15 @@ impl Batch {
 
     pub(super) fn next(&self) -> u64 {
         self.first.saturating_add(u64::from(self.count))
+    }
+}
+
+/// A row whose fourth column is a blob: records are slices of it, so that the blob isn't copied out of the row.
+struct Blob(SqliteRow);
+
+impl AsRef<[u8]> for Blob {
+    fn as_ref(&self) -> &[u8] {
+        self.0.try_get(3).unwrap_or_default()
     }
 }
 
@@ -170,8 +185,11 @@ async fn create(conn: &mut SqliteConnection, partitions: u32) -> Result<Tables, 
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(CREATE_META).execute(&mut *transaction).await?;
     sqlx::query(INSERT_META).bind(FORMAT).bind(partitions).execute(&mut *transaction).await?;
+    sqlx::query(CREATE_ENDS).execute(&mut *transaction).await?;
     for table in tables.all() {
         sqlx::query(table.create.clone()).execute(&mut *transaction).await?;
+        let end = sqlx::query(INSERT_END).bind(table.stream.name()).bind(table.partition);
+        end.execute(&mut *transaction).await?;
     }
     let mark = AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
     sqlx::query(mark).execute(&mut *transaction).await?;
@@ -207,11 +225,36 @@ pub(super) async fn tail(conn: &mut SqliteConnection, table: &Table) -> Result<u
     let row = sqlx::query(table.tail.clone()).fetch_optional(conn).await;
     let row = row.map_err(|source| read_error(table, 0, source))?;
     let Some(row) = row else { return Ok(0) };
-    let batch = Batch::of(table, &row).map_err(|source| read_error(table, 0, source))?;
+    let batch = Batch::of(table, row).map_err(|source| read_error(table, 0, source))?;
     if !batch.sound {
         return Err(damaged(table, batch.first, "the checksum of the last batch differs".to_owned()));
     }
     Ok(batch.next())
+}
+
+/// An end that the partition has certainly had. A page that lost rows can shorten a partition without a trace in the
+/// batches that are left; this tells.
+pub(super) async fn note(conn: &mut SqliteConnection, table: &Table) -> Result<u64, ReadError> {
+    let note =
+        sqlx::query_scalar(SELECT_END).bind(table.stream.name()).bind(table.partition).fetch_optional(conn).await;
+    let note: Option<i64> = note.map_err(|source| read_error(table, 0, source))?;
+    note.map(|end| end as u64).ok_or_else(|| damaged(table, 0, "its end is not noted".to_owned()))
+}
+
+/// Notes an end.
+pub(super) async fn set_note(
+    conn: &mut SqliteConnection,
+    (stream, partition): (Stream, u32),
+    end: u64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(UPDATE_END).bind(stream.name()).bind(partition).bind(end as i64).execute(conn).await.map(drop)
+}
+
+/// Moves the WAL into the file and cuts it to nothing, unless somebody reads or it fails: then it is done later.
+pub(super) async fn cut_wal(conn: &mut SqliteConnection) {
+    if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(conn).await {
+        tracing::warn!(%error, "moving the log's WAL into its file failed");
+    }
 }
 
 pub(super) fn damaged(table: &Table, offset: u64, what: String) -> ReadError {

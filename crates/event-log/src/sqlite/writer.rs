@@ -9,20 +9,20 @@
 //! nothing. Until that has happened, a commit that failed in its last step may lie whole in the WAL, invisible to the
 //! process, and would come back when the WAL is recovered. Only if this fails too, `Unknown` is answered.
 //!
-//! After any failure the connection is given up, whatever state it is in, and the ends are read from the file again.
+//! After any failure the connection is given up and the next append opens another: nothing needs a restart.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use metrics::{counter, gauge, histogram};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use weir_event::Stream;
 
+use super::link::Link;
 use super::pieces::Piece;
 use super::queue::{Place, Queue};
 use super::rows::{self, Packed, Row};
@@ -52,15 +52,6 @@ pub(super) struct Append {
 
 pub(super) type Answer = Result<Vec<(u32, u64)>, AppendError>;
 
-/// The ends of the partitions as the file has them.
-pub(super) type Tails = BTreeMap<(Stream, u32), u64>;
-
-/// The connection, and the ends that were read from it.
-pub(super) struct Link {
-    conn: SqliteConnection,
-    tails: Tails,
-}
-
 /// The state of the task.
 pub(super) struct Writer {
     pub(super) options: SqliteConnectOptions,
@@ -80,6 +71,8 @@ impl Writer {
     pub(super) async fn run(mut self, mut tasks: UnboundedReceiver<Task>) {
         let mut closed = None;
         while let Some(task) = tasks.recv().await {
+            // Whoever was just answered may have the next append ready: let them queue it, so that it joins this group.
+            tokio::task::yield_now().await;
             let (group, flow) = gather(task, &mut tasks);
             if !group.is_empty() {
                 self.serve(group).await;
@@ -97,7 +90,7 @@ impl Writer {
         }
         self.readers.close().await;
         if let Some(link) = self.link.take() {
-            give_up(link.conn).await;
+            link.finish().await;
         }
         if let Some(answer) = closed {
             answer.send(()).ok();
@@ -128,127 +121,90 @@ impl Writer {
 
     /// Writes a group in one transaction. Answers what each of its appends is to be told.
     async fn store(&mut self, group: &[Append]) -> Result<Vec<Vec<(u32, u64)>>, AppendError> {
-        let Link { mut conn, tails } = match self.link.take() {
+        let mut link = match self.link.take() {
             Some(link) => link,
             None => self.connect().await.map_err(|source| AppendError::NotStored { source })?,
         };
+        #[cfg(test)]
+        self.failpoints.limit_pages(&mut link.conn).await;
         let appends = group.iter().map(|append| (append.stream, append.pieces.as_slice()));
-        let Packed { mut rows, answers, tails } = rows::pack(appends, tails);
+        let Packed { mut rows, answers, tails } = rows::pack(appends, link.tails.clone());
         measure(&rows);
-        if let Err(error) = self.insert(&mut conn, &mut rows).await {
-            give_up(conn).await;
+        if let Err(error) = link.insert(&self.tables, &mut rows, &tails).await {
+            link.give_up().await;
             return Err(AppendError::NotStored { source: cause(error) });
         }
-        self.link = match self.end_transaction(&mut conn, "COMMIT").await {
-            Ok(()) => Some(Link { conn, tails }),
-            Err(error) => {
-                give_up(conn).await;
-                // For want of room SQLite gives up before it writes the mark that makes the transaction count.
-                if schema::is_full(&error) {
-                    return Err(AppendError::NotStored { source: cause(error) });
-                }
-                Some(self.settle(&rows, cause(error)).await?)
+        match self.end_transaction(&mut link, "COMMIT").await {
+            Ok(()) => {
+                link.advance(tails);
+                self.keep(link);
+                Ok(answers)
             }
-        };
-        self.announce();
-        Ok(answers)
-    }
-
-    /// Everything of a transaction but its end.
-    async fn insert(&self, conn: &mut SqliteConnection, rows: &mut [Row]) -> Result<(), sqlx::Error> {
-        #[cfg(test)]
-        self.failpoints.limit_pages(conn).await;
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
-        for row in rows {
-            let table = &self.tables.of(row.stream)[row.partition as usize];
-            sqlx::query(table.insert.clone())
-                .bind(row.first as i64)
-                .bind(row.count)
-                .bind(row.checksum)
-                .bind(std::mem::take(&mut row.bytes))
-                .execute(&mut *conn)
-                .await?;
+            Err(error) => {
+                link.give_up().await;
+                self.settle(&rows, error).await.map(|()| answers)
+            }
         }
-        Ok(())
     }
 
-    async fn end_transaction(&self, conn: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+    async fn end_transaction(&self, link: &mut Link, sql: &'static str) -> Result<(), sqlx::Error> {
         #[cfg(test)]
-        return self.failpoints.run(conn, sql).await;
+        return self.failpoints.run(&mut link.conn, sql).await;
         #[cfg(not(test))]
-        sqlx::query(sql).execute(conn).await.map(drop)
+        sqlx::query(sql).execute(&mut link.conn).await.map(drop)
     }
 
     /// Finds out whether a commit that failed has happened, and makes that final.
     ///
     /// # Errors
     /// It has not, or that can't be told.
-    async fn settle(&mut self, rows: &[Row], source: Cause) -> Result<Link, AppendError> {
+    async fn settle(&mut self, rows: &[Row], error: sqlx::Error) -> Result<(), AppendError> {
+        // For want of room SQLite gives up before it writes the mark that makes the transaction count.
+        let never = schema::is_full(&error);
+        let source = cause(error);
+        if never {
+            return Err(AppendError::NotStored { source });
+        }
         tracing::warn!(error = %source, "a commit of the log failed in its last step; finding out whether it happened");
-        let unknown = |source| AppendError::Unknown { source };
-        let Ok(mut link) = self.connect().await else { return Err(unknown(source)) };
-        let happened = self.is_there(&mut link.conn, rows).await;
-        match (happened, self.end_transaction(&mut link.conn, schema::SETTLE).await) {
-            (Ok(true), Ok(())) => Ok(link),
-            (Ok(false), Ok(())) => {
-                self.link = Some(link);
-                Err(AppendError::NotStored { source })
+        let Ok(mut link) = self.connect().await else { return Err(AppendError::Unknown { source }) };
+        let happened = match rows.first() {
+            Some(row) => link.holds(&self.tables, row).await,
+            None => Ok(true),
+        };
+        match (happened, self.end_transaction(&mut link, schema::SETTLE).await) {
+            (Ok(happened), Ok(())) => {
+                schema::cut_wal(&mut link.conn).await;
+                self.keep(link);
+                if happened { Ok(()) } else { Err(AppendError::NotStored { source }) }
             }
             _ => {
-                give_up(link.conn).await;
-                Err(unknown(source))
+                link.give_up().await;
+                Err(AppendError::Unknown { source })
             }
         }
     }
 
-    /// Whether the rows, all or none of which are in the file, are.
-    async fn is_there(&self, conn: &mut SqliteConnection, rows: &[Row]) -> Result<bool, sqlx::Error> {
-        let Some(row) = rows.first() else { return Ok(true) };
-        let table = &self.tables.of(row.stream)[row.partition as usize];
-        let found: Option<(i64, i64)> =
-            sqlx::query_as(table.find.clone()).bind(row.first as i64).fetch_optional(conn).await?;
-        Ok(found == Some((i64::from(row.count), i64::from(row.checksum))))
-    }
-
     /// Opens the file and reads the ends. They can't lie before those announced.
     async fn connect(&self) -> Result<Link, Cause> {
-        let mut conn = self.options.connect().await.map_err(cause)?;
-        let tails = tails(&mut conn, &self.tables).await.map_err(Cause::Damaged)?;
-        for (&(stream, partition), &tail) in &tails {
+        let conn = self.options.connect().await.map_err(cause)?;
+        let link = Link::over(conn, &self.tables).await.map_err(Cause::Damaged)?;
+        for (&(stream, partition), &tail) in &link.tails {
             let announced = self.ends.get(stream, partition).map_err(Cause::Damaged)?;
             if tail < announced {
                 let what = format!("the file ends there, but {announced} was acknowledged");
                 return Err(Cause::Damaged(ReadError::Damaged { stream, partition, offset: tail, what }));
             }
         }
-        Ok(Link { conn, tails })
+        Ok(link)
     }
 
-    /// Tells readers how far the file reaches.
-    pub(super) fn announce(&self) {
-        for (&(stream, partition), &tail) in self.link.iter().flat_map(|link| &link.tails) {
+    /// Keeps a link whose ends are those of the file, and tells readers how far the file reaches.
+    pub(super) fn keep(&mut self, link: Link) {
+        for (&(stream, partition), &tail) in &link.tails {
             self.ends.raise(stream, partition, tail);
         }
+        self.link = Some(link);
     }
-}
-
-impl Link {
-    /// Reads the ends over a connection just opened.
-    ///
-    /// # Errors
-    /// The last batch of a partition is damaged, or can't be read.
-    pub(super) async fn over(mut conn: SqliteConnection, tables: &Tables) -> Result<Self, ReadError> {
-        let tails = tails(&mut conn, tables).await?;
-        Ok(Self { conn, tails })
-    }
-}
-
-async fn tails(conn: &mut SqliteConnection, tables: &Tables) -> Result<Tails, ReadError> {
-    let mut tails = Tails::new();
-    for table in tables.all() {
-        tails.insert((table.stream, table.partition), schema::tail(conn, table).await?);
-    }
-    Ok(tails)
 }
 
 /// The first task with all that wait behind it, up to the size of a group.
@@ -266,13 +222,6 @@ fn gather(first: Task, tasks: &mut UnboundedReceiver<Task>) -> (Vec<Append>, Con
         task = if bytes < GROUP_BYTES { tasks.try_recv().ok() } else { None };
     }
     (group, ControlFlow::Continue(()))
-}
-
-/// Closes a connection; what it had begun is rolled back by that.
-async fn give_up(conn: SqliteConnection) {
-    if let Err(error) = conn.close().await {
-        tracing::warn!(%error, "closing the log's connection failed");
-    }
 }
 
 fn measure(rows: &[Row]) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use weir_event::{Timestamp, is_reserved, limits};
+use weir_event::{Timestamp, limits};
 
 use super::object::{Object, Place, Problem};
 use super::{
@@ -297,9 +297,6 @@ fn rule(raw: &RawValue, place: &mut Place<'_>) -> Option<Rule> {
         place.wrong("names no event; add \"event\"");
     }
     let filter = event_filter(&mut object, place);
-    if filter.as_ref().is_some_and(|f| f.event.as_deref().is_some_and(is_reserved)) {
-        place.inside("event").wrong("is a fact about the profile; points are for events");
-    }
     let points = match object.take("points") {
         Some(raw) => decimal(raw, &mut place.inside("points")),
         None => {

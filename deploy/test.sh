@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Everything that must hold: format, lints, dependency rules, licences, every test. Installs what is missing.
+# Warm it takes minutes; on a new machine most of the time is compiling.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Pinned; kept beside the build so that nothing of the machine is changed.
+deny_version=0.20.2
+tools="${CARGO_TARGET_DIR:-$PWD/target}/tools"
+
+step() { printf '\n== %s\n' "$*" >&2; }
+
+need() { # need COMMAND DEBIAN-PACKAGE
+  command -v "$1" >/dev/null && return
+  step "installing $2"
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2"
+}
+
+need cc gcc
+need make make
+if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+  step "installing rustfmt and clippy"
+  rustup component add rustfmt clippy
+fi
+
+step "format"
+cargo fmt --all --check
+
+step "who may know whom"
+deploy/dependencies.sh
+
+step "lints, warnings refused"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+
+step "licences, bans and sources of dependencies"
+if [ "$("$tools/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $deny_version" ]; then
+  # It has a build directory of its own: its features must not disturb ours.
+  CARGO_TARGET_DIR="$tools/build" cargo install --locked --root "$tools" cargo-deny@$deny_version
+fi
+"$tools/bin/cargo-deny" --locked check bans licenses sources
+
+step "tests"
+cargo test --locked --workspace

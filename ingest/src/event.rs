@@ -91,15 +91,17 @@ pub(crate) fn times(
 
 /// The one name by which a profile is sent, when its id is no choice.
 pub(crate) fn identifier(object: &mut JsonObject<'_>) -> Result<Option<Identifier>, Problem> {
-    let [(field, kind)] = given(object)[..] else { return Err(how_many(given(object).len(), "")) };
-    Ok(object.identifier(field, kind))
+    let (count, first) = (given(object).count(), given(object).next());
+    match (count, first) {
+        (1, Some((field, kind))) => Ok(object.identifier(field, kind)),
+        (count, _) => Err(how_many(count, "")),
+    }
 }
 
 /// The profile of an item, and the name that it was sent by. A fault of either is found by `finish`, so what stands in
 /// its place then is of no consequence.
 fn profile(object: &mut JsonObject<'_>, namespace: Uuid) -> Result<(ProfileId, Option<Identifier>), Problem> {
-    let names = NAMES.iter().filter(|(field, _)| object.has(field)).count();
-    match (object.has("profile_id"), names) {
+    match (object.has("profile_id"), given(object).count()) {
         (true, 0) => Ok((ProfileId(object.uuid("profile_id").unwrap_or_default()), None)),
         (false, 1) => {
             let found = identifier(object)?;
@@ -109,8 +111,8 @@ fn profile(object: &mut JsonObject<'_>, namespace: Uuid) -> Result<(ProfileId, O
     }
 }
 
-fn given(object: &JsonObject<'_>) -> Vec<(&'static str, IdentifierKind)> {
-    NAMES.into_iter().filter(|(field, _)| object.has(field)).collect()
+fn given(object: &JsonObject<'_>) -> impl Iterator<Item = (&'static str, IdentifierKind)> {
+    NAMES.into_iter().filter(|(field, _)| object.has(field))
 }
 
 #[cold]

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::header::HeaderName;
-use uuid::{ContextV7, Uuid};
+use uuid::Uuid;
 use weir_event::Timestamp;
 use weir_http::Problem;
 
@@ -33,22 +33,36 @@ impl fmt::Display for EventId<'_> {
 }
 
 /// Makes UUIDs of version 7 that grow within the process, also while a test clock stands still.
-#[derive(Debug)]
-pub(crate) struct IdSource(Mutex<ContextV7>);
+///
+/// The 74 bits beside the milliseconds are drawn anew each millisecond and counted up within one: the uuid crate's own
+/// source asks the system for random bytes with every id, which costs more than the rest of an event.
+#[derive(Debug, Default)]
+pub(crate) struct IdSource(Mutex<Last>);
+
+#[derive(Debug, Default)]
+struct Last {
+    millis: u64,
+    /// At most 74 bits; starts with 73, so that counting never overflows.
+    rest: u128,
+}
 
 impl IdSource {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(ContextV7::new()))
-    }
-
     /// The next id, made at `now`.
     pub(crate) fn next(&self, now: Timestamp) -> Uuid {
         // A test clock may stand before 1970, where version 7 has no instants.
-        let micros = u64::try_from(now.micros()).unwrap_or(0);
-        let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0) * 1_000;
-        // The context is a pair of numbers, valid whenever the lock is free.
-        let context = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Uuid::new_v7(uuid::Timestamp::from_unix(&*context, micros / 1_000_000, nanos))
+        let millis = u64::try_from(now.micros()).unwrap_or(0) / 1_000;
+        // A pair of numbers, valid whenever the lock is free.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if millis > last.millis || last.rest == 0 {
+            *last = Last { millis: millis.max(last.millis), rest: rand::random::<u128>() >> 55 };
+        } else {
+            last.rest += 1;
+        }
+        // 12 bits follow the version, 62 the variant.
+        let mut bytes = [0; 10];
+        bytes[..2].copy_from_slice(&(((last.rest >> 62) & 0x0fff) as u16).to_be_bytes());
+        bytes[2..].copy_from_slice(&((last.rest & ((1 << 62) - 1)) as u64).to_be_bytes());
+        uuid::Builder::from_unix_timestamp_millis(last.millis, &bytes).into_uuid()
     }
 }
 
@@ -94,7 +108,7 @@ mod tests {
 
     #[test]
     fn ids_grow_while_the_clock_stands_still_or_goes_back() {
-        let source = IdSource::new();
+        let source = IdSource::default();
         let instants = [5_000_000, 5_000_000, 5_000_001, 4_000_000, -7, 5_000_000];
         let ids: Vec<_> =
             instants.iter().cycle().take(10_000).map(|&t| source.next(Timestamp::from_micros(t))).collect();

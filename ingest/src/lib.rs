@@ -10,6 +10,7 @@ mod definition;
 mod event;
 mod framing;
 mod id;
+mod instant_text;
 mod measure;
 mod receipt;
 mod record;

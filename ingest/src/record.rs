@@ -5,7 +5,6 @@
 //! a test holds it to; that one prints each instant anew and copies each name on its way.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use weir_event::{Identifier, ProfileId, Timestamp};
 use weir_event_log::Record;
 
 use crate::id::EventId;
+use crate::instant_text;
 
 /// An event that was accepted.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl<'w> Recorder<'w> {
         if instant == self.now.0 {
             self.out.extend_from_slice(self.now.1.as_bytes());
         } else {
-            write!(self.out, "{instant}").expect("memory takes any text");
+            instant_text::write(&mut self.out, instant);
         }
         self.out.push(b'"');
     }

@@ -103,7 +103,7 @@ impl Ingest {
         let receipts = Receipts::open(settings.clock.clone(), &*log).await?;
         let acknowledged = Arc::new(Acknowledged::new(ends(&*log, &opened).await?));
         let follower = Follower { control: Arc::clone(&control), log: Arc::clone(&log), component };
-        let ids = IdSource::new();
+        let ids = IdSource::default();
         Ok((Self(Arc::new(Inner { log, opened, control, acknowledged, receipts, ids, settings })), follower))
     }
 

@@ -21,7 +21,8 @@ fn memory() -> Arc<dyn EventLog> {
     Arc::new(MemoryLog::new(2).unwrap())
 }
 
-#[tokio::test]
+// The follower's pauses take no time.
+#[tokio::test(start_paused = true)]
 async fn what_was_not_acknowledged_may_be_there_and_what_was_is() {
     for seed in 0..20 {
         let log = memory();
@@ -53,7 +54,8 @@ async fn what_was_not_acknowledged_may_be_there_and_what_was_is() {
     }
 }
 
-#[tokio::test]
+// The follower's pauses take no time.
+#[tokio::test(start_paused = true)]
 async fn commands_are_answered_by_what_the_log_holds() {
     for seed in 0..20 {
         let log = memory();

@@ -65,7 +65,9 @@ impl Access {
             }
             Self::Read => (caller.reads, "this key may only write; use a read or admin key"),
             Self::Admin => (caller.admin, "only an admin key of the workspace may ask this"),
-            Self::Status => (caller.reads || caller.operator, "this key may only write; use a read, admin or operator key"),
+            Self::Status => {
+                (caller.reads || caller.operator, "this key may only write; use a read, admin or operator key")
+            }
         };
         if allowed { Ok(()) } else { Err(Problem::forbidden("role_insufficient", detail)) }
     }
@@ -121,7 +123,7 @@ impl Api {
         let token = patience.tokens(folded.newest()).ok().flatten().and_then(|token| control_part(&token));
         let acknowledged = || self.acknowledged(None).and_then(|position| control_part(&position));
         let (position, until) = match token {
-            Some(token) => (Some(token), patience.with_token()),
+            Some(token) => (Some(token), patience.with_unknown_key()),
             None => (acknowledged(), patience.without_token()),
         };
         let Some(position) = position else { return Err(Problem::key_unknown()) };

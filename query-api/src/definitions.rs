@@ -132,9 +132,8 @@ impl Catalogs<'_> {
     fn standing<'a, T: Compiles>(&'a self, slug: &'a str, definition: &'a Definition) -> Option<Standing<'a, T>> {
         let newest = definition.live()?;
         let compiled = T::find(&self.newest, slug).filter(|compiled| compiled.version() == newest.number);
-        let deleted_since = |version: u32| {
-            definition.versions.iter().any(|each| each.number >= version && each.deletion.is_some())
-        };
+        let deleted_since =
+            |version: u32| definition.versions.iter().any(|each| each.number >= version && each.deletion.is_some());
         let serving = T::find(&self.served, slug).filter(|served: &&T| !deleted_since(served.version()));
         let stage = match (compiled, serving) {
             (None, _) => Stage::Failed,
@@ -180,7 +179,10 @@ impl<'a, T> Standing<'a, T> {
         Err(match self.stage {
             Stage::Failed => Problem::conflict(
                 failed,
-                format!("this release can't compile the {what}: {}; change it", self.reason.as_deref().unwrap_or("of a form that it doesn't know")),
+                format!(
+                    "this release can't compile the {what}: {}; change it",
+                    self.reason.as_deref().unwrap_or("of a form that it doesn't know")
+                ),
             ),
             _ => Problem::unavailable(
                 backfilling,

@@ -86,8 +86,8 @@ fn fold_until(catalog: &Catalog, records: &[TimelineRow], instant: Timestamp) ->
 }
 
 impl Api {
-    /// Waits, as long as the request may, until the timeline has what the view has. Another generation may be live
-    /// then; its views are opened anew.
+    /// Waits, as long as the request may, until the timeline has what the view has; then opens both anew, since a view
+    /// is not held while waiting: there are few connections, and each keeps old pages from being written back.
     async fn with_timeline(&self, mut reading: Reading, asked: &Asked) -> Result<Reading, Problem> {
         let Some(log) = reading.folded.newest().log() else { return Ok(reading) };
         let mut wanted = Position::new(log.lineage);
@@ -98,15 +98,10 @@ impl Api {
         if covers(&stands, &wanted, Need { membership: false, timeline: true }) {
             return Ok(reading);
         }
-        let mut live = reading.live.clone();
-        self.wait(&mut live, &wanted, Need::TIMELINE, reading.patience.until(), &asked.stamp).await?;
-        if live.generation.id() == reading.live.generation.id()
-            && let Ok(timeline) = live.generation.timeline().await
-        {
-            reading.timeline = Some(timeline);
-            return Ok(reading);
-        }
-        self.open(reading.caller, live, Need::TIMELINE, reading.patience, &asked.stamp).await
+        let Reading { caller, mut live, patience, view, timeline, .. } = reading;
+        drop((view, timeline));
+        self.wait(&mut live, &wanted, Need::TIMELINE, patience.until(), &asked.stamp).await?;
+        self.open(caller, live, Need::TIMELINE, patience, &asked.stamp).await
     }
 }
 

@@ -102,7 +102,8 @@ impl Api {
             }
         };
         let Opened { view, timeline, progress, folded } = opened;
-        let newest = progress.iter().filter(|p| p.projection == Projection::Membership).filter_map(|p| p.newest_receipt);
+        let newest =
+            progress.iter().filter(|p| p.projection == Projection::Membership).filter_map(|p| p.newest_receipt);
         let now = reading_instant(self.settings.clock.now(), newest.max().map(Timestamp::from_micros));
         Ok(Reading { caller, live, folded, view, timeline, progress, patience, now })
     }

@@ -76,9 +76,10 @@ pub(crate) async fn profiles(
     let mut rows = reading.view.scores(score.id, after, limit + 1).await.map_err(failure::store)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|last| {
-        ScorePlace { score: score.id, after: (last.points, last.profile) }.seal(&list)
-    });
+    let next = rows
+        .last()
+        .filter(|_| more)
+        .map(|last| ScorePlace { score: score.id, after: (last.points, last.profile) }.seal(&list));
     let ids = rows.iter().map(|row| row.profile);
     let people = people(reading.view.as_mut(), catalogs.workspace.no, ids).await?;
     let ranked = people

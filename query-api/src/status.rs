@@ -115,7 +115,8 @@ impl Api {
 
 /// The counts that the caller may see: its workspace's, or all, those of no known workspace too.
 fn counts(rows: &[CountRow], folded: &Folded, caller: &Caller) -> Counts {
-    let own = caller.workspace.as_deref().and_then(|slug| folded.newest().workspace(slug)).map(|workspace| workspace.no);
+    let own =
+        caller.workspace.as_deref().and_then(|slug| folded.newest().workspace(slug)).map(|workspace| workspace.no);
     let of = |what| {
         let seen = |row: &&CountRow| row.what == what && (caller.operator || (own.is_some() && row.workspace == own));
         Some(rows.iter().filter(seen).map(|row| row.n).sum())

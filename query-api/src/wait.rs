@@ -3,13 +3,14 @@
 //! A read with tokens waits for these; a read without one waits for what its workspace had been acknowledged when the
 //! read arrived, if this process knows that. It waits for a change of the store, never in a polling loop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use tokio::time::Instant;
 use weir_control::State;
 use weir_event::Position;
-use weir_http::{Problem, prefer_wait, weir_after};
+use weir_http::{DEFAULT_WAIT, Problem, prefer_wait, weir_after};
 
 use crate::answer::Stamp;
 use crate::failure;
@@ -81,6 +82,11 @@ impl Patience {
         self.arrived + self.preferred
     }
 
+    /// Until when a key that isn't known may be waited for: it isn't for a stranger to say how long.
+    pub(crate) fn with_unknown_key(&self) -> Instant {
+        self.arrived + self.preferred.min(DEFAULT_WAIT)
+    }
+
     /// Until when this read may wait.
     pub(crate) fn until(&self) -> Instant {
         if self.tokens.as_ref().is_ok_and(Vec::is_empty) { self.without_token() } else { self.with_token() }
@@ -97,7 +103,22 @@ impl Api {
     /// change meanwhile: then `live` is the new one.
     pub(crate) async fn wait(
         &self,
-        live: &mut std::sync::Arc<Live>,
+        live: &mut Arc<Live>,
+        position: &Position,
+        need: Need,
+        until: Instant,
+        stamp: &Stamp,
+    ) -> Result<bool, Problem> {
+        let begun = Instant::now();
+        let reached = self.wait_on(live, position, need, until, stamp).await?;
+        let outcome = if reached { "reached" } else { "late" };
+        metrics::histogram!("weir_query_wait_seconds", "outcome" => outcome).record(begun.elapsed().as_secs_f64());
+        Ok(reached)
+    }
+
+    async fn wait_on(
+        &self,
+        live: &mut Arc<Live>,
         position: &Position,
         need: Need,
         until: Instant,

@@ -1,4 +1,4 @@
-//! What the program itself answers, without a key: whether it lives, whether it is ready, what it counts, what it is.
+//! What the program itself answers, without a key: whether it lives, whether it is ready, what it counts.
 
 use axum::Json;
 use axum::Router;
@@ -15,13 +15,12 @@ struct Surface {
     metrics: Metrics,
 }
 
-/// `/livez`, `/readyz`, `/metrics` and `/version`.
+/// `/livez`, `/readyz` and `/metrics`.
 pub(crate) fn router(health: Health, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(|| async { Json(serde_json::json!({"live": true})) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(rendered))
-        .route("/version", get(|| async { "v1" }))
         .with_state(Surface { health, metrics })
 }
 

@@ -98,7 +98,7 @@ async fn run(settings: Settings) -> anyhow::Result<Exit> {
 
     let mut supervisor = Supervisor::new(DEADLINE);
     let ingest = start_ingest(&mut supervisor, &log, &settings, &clock, &health).await?;
-    let query = start_query(&store, &ingest, &settings, &clock).await?;
+    let query = start_query(&mut supervisor, &store, &ingest, &settings, &clock, &health).await?;
     start_projector(&mut supervisor, &log, &store, &clock, &health);
     let router = Router::new().merge(ingest.router()).merge(query).merge(surface::router(health, metrics.clone()));
     start_server(&mut supervisor, listener, wrap(router, wrap_options(&settings)));
@@ -152,15 +152,24 @@ impl Acknowledged for Told {
 }
 
 async fn start_query(
+    supervisor: &mut Supervisor,
     store: &Arc<dyn Store>,
     ingest: &Ingest,
     settings: &Settings,
     clock: &Clock,
+    health: &Health,
 ) -> anyhow::Result<Router> {
     let mut query_settings = weir_query_api::Settings::new(clock.clone());
     query_settings.open = settings.open;
     query_settings.acknowledged = Some(Arc::new(Told(ingest.acknowledged())));
-    Ok(QueryApi::start(store.clone(), query_settings).await?.router())
+    let query = QueryApi::start(store.clone(), query_settings).await?;
+    let router = query.router();
+    let (component, stop) = (health.component("query-api"), supervisor.shutdown());
+    supervisor.spawn("query-api", async move {
+        query.watch(component, stop).await;
+        anyhow::Ok(())
+    });
+    Ok(router)
 }
 
 /// The projector has a thread of its own: folding a large batch must not hold up requests.

@@ -1,0 +1,13 @@
+//! The query API over a store in a directory of its own, asked as its callers would.
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in tests, not in what they share
+
+mod access;
+mod agreement;
+mod explain;
+mod generations;
+mod lists;
+mod profiles;
+mod status;
+mod users;
+mod waiting;
+mod world;

@@ -21,7 +21,7 @@ pub struct OpenSettings {
     pub dedup_window_micros: Option<i64>,
 }
 
-/// The log is not what it should be, or can't be made so. All but the first two are for a human to decide: exit 64.
+/// The log is not what it should be, or can't be made so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootstrapError {
@@ -65,6 +65,13 @@ pub enum BootstrapError {
     /// The fold decided against the workspace.
     #[error("the workspace can't be made: {0}")]
     Refused(String),
+}
+
+impl BootstrapError {
+    /// Whether the configuration doesn't fit the log: a human has to change one of them, and the program exits with 64.
+    pub const fn is_configuration(&self) -> bool {
+        !matches!(self, Self::Read(_) | Self::Append(_) | Self::Refused(_))
+    }
 }
 
 /// The hashes ([`weir_control::key_hash`]) of a workspace's first keys.

@@ -1,5 +1,8 @@
 //! Every route's happy path: the answer to the letter, and what lies on the log then.
 
+// Helpers of tests may panic; clippy knows only the tests themselves.
+#![allow(clippy::unwrap_used)]
+
 mod house;
 
 use std::io::Write as _;
@@ -446,4 +449,26 @@ async fn an_open_deployment_asks_for_no_key() {
     let import = r#"[{"name":"x","user_id":"1","received_at":"2020-01-01T00:00:00Z"}]"#;
     assert_eq!(house.call("POST", "/api/events", "", import).await.body["accepted"], 1);
     assert_eq!(house.events().await[0]["source"], "/default");
+}
+
+#[tokio::test]
+async fn reads_of_another_service_fit_onto_the_same_paths() {
+    let mut house = House::new().await;
+    let mut reads = axum::Router::new();
+    for path in [
+        "/api/profiles",
+        "/api/profiles/{id}",
+        "/api/profiles/{id}/events",
+        "/v1/users/events",
+        "/v1/users/events/",
+        "/api/keys",
+        "/api/segments/{slug}",
+        "/api/scores/{slug}",
+    ] {
+        reads = reads.route(path, axum::routing::get(|| async { "\"read\"" }));
+    }
+    house.router = weir_http::wrap(house.ingest.router().merge(reads), weir_http::WrapOptions::default());
+    assert_eq!(house.call("GET", "/api/profiles", "", "").await.body, "read");
+    assert_eq!(house.post("/api/profiles", r#"{"user_id":"1"}"#).await.status, 201);
+    assert_eq!(house.call("PATCH", "/api/segments/x", "", "").await.status, 405);
 }

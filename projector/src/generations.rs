@@ -23,6 +23,8 @@ use crate::runner::Runner;
 const NEARLY: u64 = 2_000;
 /// How often others are told where the log ends.
 const TELL: Duration = Duration::from_millis(250);
+/// Between two tries after an error that may pass.
+const RETRY: Duration = Duration::from_millis(500);
 /// How old what they were told may get when nothing changes.
 const TELL_AGAIN: Duration = Duration::from_secs(2);
 
@@ -35,7 +37,13 @@ pub(crate) struct Generations {
     live: Option<Runner>,
     filling: Option<Filling>,
     changes: Changes,
-    told: Option<(Vec<(Stream, u32, u64)>, Instant)>,
+    told: Option<Told>,
+}
+
+/// What others were told last, and when.
+struct Told {
+    ends: Vec<(Stream, u32, u64)>,
+    at: Instant,
 }
 
 /// A generation on its way.
@@ -60,8 +68,28 @@ impl Generations {
         ended
     }
 
+    /// An error that may pass (a full disk, a store that is busy) holds generations up and is tried again.
     async fn run_until(&mut self, stop: &CancellationToken) -> Result<(), FoldError> {
-        self.resume().await?;
+        let mut resumed = false;
+        loop {
+            let error = match self.keep(stop, &mut resumed).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.may_pass() => error,
+                Err(error) => return Err(error),
+            };
+            tracing::warn!(error = weir_lifecycle::causes(&error), "generations are held up; it is tried again");
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        }
+    }
+
+    async fn keep(&mut self, stop: &CancellationToken, resumed: &mut bool) -> Result<(), FoldError> {
+        if !*resumed {
+            self.resume().await?;
+            *resumed = true;
+        }
         let mut changed = self.store.changes();
         let mut tell = tokio::time::interval(TELL);
         tell.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -87,6 +115,9 @@ impl Generations {
 
     /// Goes on where the store was left.
     async fn resume(&mut self) -> Result<(), FoldError> {
+        if self.live.is_some() || self.filling.is_some() {
+            return Ok(());
+        }
         for info in self.store.generations().await? {
             let generation = self.store.generation(info.id).await?;
             if info.live {
@@ -143,17 +174,24 @@ impl Generations {
         if behind > if self.live.is_some() { NEARLY } else { 0 } {
             return Ok(false);
         }
-        if let Some(live) = self.live.take() {
-            // The live one pauses where it stands, the new one comes there, and nothing is missed in between.
-            let left = live.generation.clone();
-            live.stop().await?;
-            let goal = left.progress().await?;
-            self.reach(&next, &goal).await?;
-            self.promote(next.id(), Some(left.id())).await?;
-        } else {
+        let Some(live) = self.live.take() else {
             self.promote(next.id(), None).await?;
+            return Ok(true);
+        };
+        // The live one pauses where it stands, the new one comes there, and nothing is missed in between.
+        let left = live.generation.clone();
+        live.stop().await?;
+        if let Err(error) = self.hand_over(&left, &next).await {
+            self.live = Some(Runner::start(&self.log, &self.store, left));
+            return Err(error);
         }
         Ok(true)
+    }
+
+    async fn hand_over(&mut self, left: &Arc<dyn Generation>, next: &Arc<dyn Generation>) -> Result<(), FoldError> {
+        let goal = left.progress().await?;
+        self.reach(next, &goal).await?;
+        self.promote(next.id(), Some(left.id())).await
     }
 
     /// Waits until the generation on its way stands at the goal or behind it.
@@ -176,8 +214,11 @@ impl Generations {
         self.live = self.filling.take().map(|filling| filling.runner);
         self.health.ready();
         tracing::info!(generation = id.0, "a generation is complete and is read from now on");
-        if let Some(before) = before {
-            self.store.remove(before).await?;
+        if let Some(before) = before
+            && let Err(error) = self.store.remove(before).await
+        {
+            // It is in nobody's way; the next start deletes it.
+            tracing::warn!(generation = before.0, error = weir_lifecycle::causes(&error), "can't delete a generation");
         }
         Ok(())
     }
@@ -190,13 +231,13 @@ impl Generations {
                 ends.push((stream, partition, self.log.bounds(stream, partition).await?.end));
             }
         }
-        if self.told.as_ref().is_none_or(|(told, at)| *told != ends || at.elapsed() >= TELL_AGAIN) {
+        if self.told.as_ref().is_none_or(|told| told.ends != ends || told.at.elapsed() >= TELL_AGAIN) {
             if let Err(error) = self.store.tell_ends(&ends, self.clock.now().micros()).await {
                 // Lag is shown as unknown until it succeeds; nothing depends on it.
                 tracing::warn!(error = weir_lifecycle::causes(&error), "can't tell others where the log ends");
                 return Ok(());
             }
-            self.told = Some((ends, Instant::now()));
+            self.told = Some(Told { ends, at: Instant::now() });
         }
         Ok(())
     }

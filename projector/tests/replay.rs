@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::test_runner::{Config, TestRunner};
 use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_control::{Command, DefinitionPut, LogOpened, NewDefinition, WorkspaceCreated, builtin, encode};
@@ -18,8 +18,7 @@ const SECOND: i64 = 1_000_000;
 const START: i64 = 1_700_000_000_000_000;
 
 const WINDOW: &str = r#"{"when":{"event":"product.viewed","at_least":2,"within":"1m"}}"#;
-const WAITED: &str =
-    r#"{"when":{"event":"cart.added","not_followed_by":{"event":"order.completed"},"for":"30s"}}"#;
+const WAITED: &str = r#"{"when":{"event":"cart.added","not_followed_by":{"event":"order.completed"},"for":"30s"}}"#;
 const QUIET: &str = r#"{"when":{"not":{"event":"order.completed","within":"2m"}}}"#;
 const LOYAL: &str = r#"{"when":{"score":"points","at_least":21}}"#;
 
@@ -140,7 +139,12 @@ async fn seen(log: &MemoryLog, store: &Arc<dyn Store>) -> String {
         for at in (START - 300 * SECOND..START + 900 * SECOND).step_by(15_500_000) {
             let page = members(view.as_mut(), segment.id, at, None, 100).await.unwrap();
             let counted = count(view.as_mut(), segment.id, at).await.unwrap();
-            assert_eq!(usize::try_from(counted).unwrap(), page.rows.len(), "count and list of {} at {at}", segment.slug);
+            assert_eq!(
+                usize::try_from(counted).unwrap(),
+                page.rows.len(),
+                "count and list of {} at {at}",
+                segment.slug
+            );
             let rows: Vec<_> = page.rows.iter().map(|r| (r.key.enters, r.key.profile, r.leaves)).collect();
             out.push(format!("{} {at} {rows:?}", segment.slug));
         }

@@ -294,6 +294,9 @@ async fn the_partitions_are_fixed_when_the_log_is_made() {
     let error = SqliteLog::open(&path, OpenOptions { partitions: Some(4) }).await.unwrap_err();
     assert!(matches!(error, OpenError::PartitionsDiffer { made: 3, asked: 4, .. }), "{error}");
     assert!(error.to_string().contains("made with 3 partitions, 4 were asked for"), "{error}");
+    tamper(&path, "UPDATE meta SET value = 2 WHERE name = 'events_partitions'").await;
+    let error = SqliteLog::open(&path, OpenOptions::default()).await.unwrap_err();
+    assert!(error.to_string().contains("has 2 partitions, but there are 3"), "{error}");
     for asked in [0, 1_001] {
         let error = SqliteLog::open(&path, OpenOptions { partitions: Some(asked) }).await.unwrap_err();
         assert!(matches!(error, OpenError::BadPartitions { .. }), "{error}");

@@ -4,6 +4,10 @@ use uuid::Uuid;
 
 use crate::model::{GenerationId, Projection};
 
+const SQLITE_CORRUPT: u32 = 11;
+const SQLITE_FULL: u32 = 13;
+const SQLITE_NOTADB: u32 = 26;
+
 /// A store's error.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -55,6 +59,9 @@ pub enum StoreError {
     /// A row holds what no release wrote there.
     #[error("the store is damaged ({0}); delete it: it is rebuilt from the log")]
     Damaged(&'static str),
+    /// The file is another program's, or another part of Weir's; it is left alone.
+    #[error("{0} is a database, but no store of Weir's; give another path")]
+    NotAStore(String),
     /// This release has no such backend.
     #[error("this release has no {0} backend for the store; use sqlite:PATH")]
     NoBackend(&'static str),
@@ -63,8 +70,12 @@ pub enum StoreError {
 impl StoreError {
     /// Sorts a database error.
     pub(crate) fn from_sqlx(what: &'static str, source: sqlx::Error) -> Self {
-        // SQLITE_FULL, its extensions not counted.
-        let full = source.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "13");
-        if full { Self::Full(source) } else { Self::Failed { what, source } }
+        // SQLite's codes, less what extends them.
+        let code = source.as_database_error().and_then(|e| e.code()?.parse::<u32>().ok()).map(|code| code & 0xff);
+        match code {
+            Some(SQLITE_FULL) => Self::Full(source),
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Damaged("SQLite finds a file of it malformed"),
+            _ => Self::Failed { what, source },
+        }
     }
 }

@@ -15,12 +15,14 @@ use std::sync::Arc;
 pub use error::StoreError;
 pub use list::{Page, count, members};
 pub use model::{
-    Card, Count, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress,
-    Projection, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow, TreeRows,
+    Card, Count, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow,
+    Progress, Projection, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow, TreeRows,
 };
 pub use serving::serving_catalog;
 pub use sqlite::SqliteStore;
-pub use traits::{FoldMemory, Generation, LogEnd, LogEnds, SpanRange, SpanView, Store, TableWriter, TimelineView, View};
+pub use traits::{
+    FoldMemory, Generation, LogEnd, LogEnds, SpanRange, SpanView, Store, TableWriter, TimelineView, View,
+};
 
 /// Where a store is.
 #[derive(Clone, Debug, PartialEq, Eq)]

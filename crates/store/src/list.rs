@@ -12,14 +12,20 @@ use crate::tree;
 pub struct Page {
     /// Spans that hold at the instant asked, by (entering, profile).
     pub rows: Vec<SpanRow>,
-    /// Whether there may be more.
+    /// Whether there are more.
     pub more: bool,
 }
 
-/// Spans looked at before the tree is asked for the next stretch that anybody is left in.
-const SCAN: usize = 512;
-/// The most that a scan grows to where it does find members, but few.
-const SCAN_MOST: usize = 8_192;
+/// How many spans one read may look at.
+#[derive(Clone, Copy)]
+struct Scan {
+    /// The first one, and the first one after the tree was asked: asking it costs about as much as this many spans.
+    least: usize,
+    /// What it grows to while it does find members, but few.
+    most: usize,
+}
+
+const SCAN: Scan = Scan { least: 512, most: 8_192 };
 
 /// How many members the segment version has at an instant.
 ///
@@ -40,10 +46,21 @@ pub async fn members(
     after: Option<(i64, ProfileId)>,
     limit: usize,
 ) -> Result<Page, StoreError> {
+    page(view, segment, instant, after, limit, SCAN).await
+}
+
+async fn page(
+    view: &mut (dyn SpanView + Send),
+    segment: i64,
+    instant: i64,
+    after: Option<(i64, ProfileId)>,
+    limit: usize,
+    scan: Scan,
+) -> Result<Page, StoreError> {
     let mut rows = Vec::new();
     for past in [false, true] {
         let range = SpanRange { segment, past, after, enters_until: instant, leaves_after: instant };
-        rows.extend(walk(view, range, limit + 1).await?);
+        rows.extend(walk(view, range, limit.saturating_add(1), scan).await?);
     }
     rows.sort_unstable_by_key(|row| (row.key.enters, row.key.profile));
     let more = rows.len() > limit;
@@ -51,61 +68,60 @@ pub async fn members(
     Ok(Page { rows, more })
 }
 
-/// Scans in order; where a scan finds nobody, steps to the next stretch that holds somebody.
+/// Reads the range in order, and asks the tree where to go on when it got lost among spans that have ended.
 async fn walk(
     view: &mut (dyn SpanView + Send),
     mut range: SpanRange,
     limit: usize,
+    scan: Scan,
 ) -> Result<Vec<SpanRow>, StoreError> {
     let mut rows: Vec<SpanRow> = Vec::new();
-    let mut scan = SCAN;
-    while let Some(start) = step(view, &range).await? {
-        // The stretch begins behind what was read already, or the range does.
-        if range.after.is_none_or(|(enters, _)| enters < start) {
-            range.after = Some((start.saturating_sub(1), ProfileId(uuid::Uuid::max())));
+    let mut scanned = scan.least;
+    // Of the spans written as past ones, next to none holds at an instant that anybody asks.
+    let mut lost = range.past;
+    loop {
+        if lost {
+            let Some(start) = next_start(view, &range).await? else { return Ok(rows) };
+            // What was read may end behind the start of the stretch.
+            range.after = range.after.max(Some((start.saturating_sub(1), ProfileId(uuid::Uuid::max()))));
         }
-        loop {
-            let found = view.spans(&range, scan, limit - rows.len()).await?;
-            let nobody = found.is_empty();
-            rows.extend(found);
-            if rows.len() >= limit {
-                return Ok(rows);
-            }
-            let Some(end) = view.scan_end(&range, scan).await? else { return Ok(rows) };
-            range.after = Some(end);
-            if nobody {
-                break;
-            }
-            scan = (scan * 2).min(SCAN_MOST);
+        let found = view.spans(&range, scanned, limit - rows.len()).await?;
+        // Where the tree led here, one member says nothing about those behind it.
+        lost = found.len() <= usize::from(lost);
+        rows.extend(found);
+        if rows.len() >= limit {
+            return Ok(rows);
         }
-        scan = SCAN;
+        let Some(end) = view.scan_end(&range, scanned).await? else { return Ok(rows) };
+        range.after = Some(end);
+        scanned = if lost { scan.least } else { (scanned * 2).min(scan.most) };
     }
-    Ok(rows)
 }
 
-/// The beginning of the first stretch, at or behind the range's start, that may hold a span of the range.
-async fn step(view: &mut (dyn SpanView + Send), range: &SpanRange) -> Result<Option<i64>, StoreError> {
+/// The first instant, from the range's start on, at which a span that holds may enter: goes down the tree to the first
+/// stretch that may have one, and on behind a stretch that turns out to have none.
+async fn next_start(view: &mut (dyn SpanView + Send), range: &SpanRange) -> Result<Option<i64>, StoreError> {
     let mut from = range.after.map_or(i64::MIN, |(enters, _)| enters);
-    'again: loop {
-        let mut bounds = (from >> tree::STEP_LEVELS[0], i64::MAX);
-        let mut above: Option<(u32, i64)> = None;
-        for level in tree::STEP_LEVELS {
-            if let Some((above_level, bucket)) = above {
-                let down = above_level - level;
-                bounds = ((bucket << down).max(from >> level), (bucket + 1) << down);
+    let mut last = range.enters_until;
+    let mut levels = tree::STEP_LEVELS.into_iter();
+    while from <= last {
+        let Some(level) = levels.next() else { return Ok(Some(from)) };
+        match view.next_stretch(range, level, from >> level, (last >> level) + 1).await? {
+            Some(bucket) => {
+                from = from.max(bucket << level);
+                last = last.min((bucket << level) | ((1 << level) - 1));
             }
-            match (view.next_stretch(range, level, bounds.0, bounds.1).await?, above) {
-                (Some(bucket), _) => above = Some((level, bucket)),
-                (None, None) => return Ok(None),
-                // The stretch above holds somebody, but not behind `from`: go on behind it.
-                (None, Some((above_level, bucket))) => {
-                    from = (bucket + 1) << above_level;
-                    continue 'again;
-                }
+            None if last == range.enters_until => return Ok(None),
+            None => {
+                from = last + 1;
+                last = range.enters_until;
+                levels = tree::STEP_LEVELS.into_iter();
             }
         }
-        let Some((level, bucket)) = above else { return Ok(None) };
-        let start = (bucket << level).max(from);
-        return Ok((start <= range.enters_until).then_some(start));
     }
+    Ok(None)
 }
+
+#[cfg(test)]
+#[path = "list_tests.rs"]
+mod tests;

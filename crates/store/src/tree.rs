@@ -91,7 +91,8 @@ mod tests {
         fn the_stretches_add_up_to_the_count(spans in proptest::collection::vec(span(), 1..12), pick in 0_usize..12, off in -1_i64..2) {
             let tree = rows([], spans.iter().copied());
             let near = spans[pick % spans.len()];
-            for instant in [near.key.enters + off, near.leaves.saturating_add(off)] {
+            let leaves = if near.leaves == NEVER { near.key.enters } else { near.leaves };
+            for instant in [near.key.enters + off, leaves + off, NEVER - 1] {
                 let counted: i64 = until(instant)
                     .into_iter()
                     .flat_map(|(level, from, to)| tree.iter().filter(move |r| r.level == level && (from..to).contains(&r.bucket)))

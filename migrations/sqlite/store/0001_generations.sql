@@ -6,9 +6,9 @@ CREATE TABLE store (
 ) STRICT;
 INSERT INTO store (one) VALUES (1);
 
--- Each generation has a file of its own (store.db.<id>), and one for its timeline.
+-- Each generation has a file of its own (store.db.<id>), and one for its timeline. No id is used twice.
 CREATE TABLE generations (
-  id         INTEGER NOT NULL PRIMARY KEY,
+  id         INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
   bound      INTEGER NOT NULL,  -- its definition set: definitions written before this offset of control.v1
   created_at INTEGER NOT NULL   -- microseconds
 ) STRICT;

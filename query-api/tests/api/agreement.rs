@@ -62,7 +62,7 @@ async fn agree(history: Vec<Happening>, instants: Vec<i64>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn every_question_has_one_answer(

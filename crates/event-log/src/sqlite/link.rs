@@ -35,6 +35,7 @@ impl Link {
     /// # Errors
     /// The last batch of a partition is damaged, can't be read, or isn't the last that there was.
     pub(super) async fn over(mut conn: SqliteConnection, tables: &Tables) -> Result<Self, ReadError> {
+        schema::cut_wal(&mut conn).await;
         let (mut tails, mut noted) = (Tails::new(), Tails::new());
         for table in tables.all() {
             let place = (table.stream, table.partition);

@@ -21,6 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use metrics::counter;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -84,11 +85,13 @@ impl SqliteLog {
 
     async fn open_with(path: &Path, options: OpenOptions, settings: Settings) -> Result<Self, OpenError> {
         let failed = |source| schema::open_error(path, source);
+        // The writer opens the file again after a failure, wherever the process stands by then.
+        let absolute = std::path::absolute(path).map_err(|source| failed(sqlx::Error::Io(source)))?;
+        let path = absolute.as_path();
         check_wal(path).await?;
         let writing = schema::writer_options(path, settings.wal_pages);
         let mut conn = writing.connect().await.map_err(failed)?;
         let tables = Arc::new(schema::prepare(&mut conn, path, options.partitions).await?);
-        schema::cut_wal(&mut conn).await;
         let link = Link::over(conn, &tables).await.map_err(|source| open_error(path, source))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -141,7 +144,10 @@ impl LogAppender for SqliteLog {
         let pieces = pieces::encode(&records, self.ends.partitions(stream)).map_err(not_stored)?;
         drop(records);
         let bytes = pieces.iter().map(|piece| piece.bytes.len()).sum();
-        let place = self.queue.enter(bytes).map_err(not_stored)?;
+        let place = self.queue.enter(bytes).map_err(|full| {
+            counter!("weir_log_appends_refused_total").increment(1);
+            not_stored(full)
+        })?;
         let (answer, answered) = oneshot::channel();
         let task = Task::Append(Append { stream, pieces, place, answer });
         self.tasks.send(task).map_err(|_| not_stored(Cause::Closed))?;

@@ -30,6 +30,7 @@ const CREATE_ENDS: &str = "CREATE TABLE ends (stream TEXT, partition INTEGER, re
 const INSERT_END: &str = "INSERT INTO ends (stream, partition, reached) VALUES (?1, ?2, 0)";
 const SELECT_END: &str = "SELECT reached FROM ends WHERE stream = ?1 AND partition = ?2";
 const UPDATE_END: &str = "UPDATE ends SET reached = ?3 WHERE stream = ?1 AND partition = ?2";
+const COUNT_PARTITIONS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name LIKE 'events.v1/%'";
 const SELECT_META: &str = "SELECT value FROM meta WHERE name = ?1";
 
 /// A write that changes nothing anybody reads; see [`super::writer`] for what it is good for.
@@ -198,11 +199,17 @@ async fn create(conn: &mut SqliteConnection, partitions: u32) -> Result<Tables, 
 }
 
 async fn check(conn: &mut SqliteConnection, path: &Path, asked: Option<u32>) -> Result<Tables, OpenError> {
-    let found = meta(conn, path, "format").await?;
+    let found = meta(&mut *conn, path, "format").await?;
     if found != FORMAT {
         return Err(OpenError::FormatUnknown { path: path.to_owned(), found, known: FORMAT });
     }
-    let made = meta(conn, path, "events_partitions").await?;
+    let made = meta(&mut *conn, path, "events_partitions").await?;
+    let there: i64 =
+        sqlx::query_scalar(COUNT_PARTITIONS).fetch_one(conn).await.map_err(|source| open_error(path, source))?;
+    if there != i64::from(made) {
+        let what = format!("it says that it has {made} partitions, but there are {there}");
+        return Err(OpenError::NotALog { path: path.to_owned(), what });
+    }
     if let Some(asked) = asked.filter(|asked| *asked != made) {
         return Err(OpenError::PartitionsDiffer { path: path.to_owned(), made, asked });
     }
@@ -250,10 +257,10 @@ pub(super) async fn set_note(
     sqlx::query(UPDATE_END).bind(stream.name()).bind(partition).bind(end as i64).execute(conn).await.map(drop)
 }
 
-/// Moves the WAL into the file and cuts it to nothing, unless somebody reads or it fails: then it is done later.
+/// Moves the WAL into the file and cuts it to nothing. Where that fails, as on a full disk, it is done some other time.
 pub(super) async fn cut_wal(conn: &mut SqliteConnection) {
     if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(conn).await {
-        tracing::warn!(%error, "moving the log's WAL into its file failed");
+        tracing::debug!(%error, "moving the log's WAL into its file failed");
     }
 }
 

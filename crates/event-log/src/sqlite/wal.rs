@@ -5,8 +5,8 @@
 //! before the next began, so a crash can cut only the last one, and it leaves frames that don't belong together. A
 //! frame that fails although what follows it was committed is damage, and the log is not opened.
 //!
-//! Invariant: a WAL that is opened is moved into the file whole and cut to nothing, so that what a crash cut short can't
-//! be taken for damage after a later one.
+//! Invariant: whenever the file is opened for writing, the WAL is moved into it whole and cut to nothing, so that what a
+//! crash or a failure cut short can't be taken for damage after a later crash.
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -67,8 +67,23 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Says what the metrics are.
+    fn describe() {
+        describe_histogram!("weir_log_commit_seconds", Unit::Seconds, "Time that a commit of the log took.");
+        describe_histogram!("weir_log_commit_records", Unit::Count, "Records in a commit of the log.");
+        describe_histogram!(
+            "weir_log_commit_bytes",
+            Unit::Bytes,
+            "Bytes of the record batches in a commit of the log."
+        );
+        describe_gauge!("weir_log_queued_bytes", Unit::Bytes, "Bytes that wait to be written to the log.");
+        describe_counter!("weir_log_commits_failed_total", "Commits of the log that failed, by what is known of them.");
+        describe_counter!("weir_log_appends_refused_total", "Appends refused because too much was queued.");
+    }
+
     /// Serves until it is told to close, or until nobody is left who could ask for anything.
     pub(super) async fn run(mut self, mut tasks: UnboundedReceiver<Task>) {
+        Self::describe();
         let mut closed = None;
         while let Some(task) = tasks.recv().await {
             // Whoever was just answered may have the next append ready: let them queue it, so that it joins this group.
@@ -173,7 +188,6 @@ impl Writer {
         };
         match (happened, self.end_transaction(&mut link, schema::SETTLE).await) {
             (Ok(happened), Ok(())) => {
-                schema::cut_wal(&mut link.conn).await;
                 self.keep(link);
                 if happened { Ok(()) } else { Err(AppendError::NotStored { source }) }
             }
@@ -187,7 +201,10 @@ impl Writer {
     /// Opens the file and reads the ends. They can't lie before those announced.
     async fn connect(&self) -> Result<Link, Cause> {
         let conn = self.options.connect().await.map_err(cause)?;
-        let link = Link::over(conn, &self.tables).await.map_err(Cause::Damaged)?;
+        let link = Link::over(conn, &self.tables).await.map_err(|error| match error {
+            ReadError::Io { source, .. } => Cause::Io(source),
+            damaged => Cause::Damaged(damaged),
+        })?;
         for (&(stream, partition), &tail) in &link.tails {
             let announced = self.ends.get(stream, partition).map_err(Cause::Damaged)?;
             if tail < announced {

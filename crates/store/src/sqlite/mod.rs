@@ -5,18 +5,26 @@
 //! Tables can be rebuilt from the log, so a generation's files are written with `synchronous=NORMAL`: after a power cut
 //! the last batches may be missing, their positions with them, and are folded again. `PATH` itself is synced.
 
+mod files;
+#[cfg(test)]
+mod full_tests;
 mod generation;
+mod membership;
+#[cfg(test)]
+mod plan_tests;
+mod positions;
 mod rows;
+mod states;
+mod timeline;
 mod view;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::Row as _;
+use sqlx::sqlite::{SqlitePool, SqliteRow, SqliteSynchronous};
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 use weir_event::Stream;
@@ -24,17 +32,20 @@ use weir_event::Stream;
 use crate::error::StoreError;
 use crate::model::{GenerationId, GenerationInfo};
 use crate::traits::{Generation, LogEnd, LogEnds, Store};
+use files::{Files, Schema};
 use generation::SqliteGeneration;
 
 const STORE_SCHEMA: &str = include_str!("../../../../migrations/sqlite/store/0001_generations.sql");
-/// Tables are disposable: a file of another schema is not migrated but filled anew. Raised with every new migration.
-const SCHEMA_VERSION: i64 = 1;
 
 /// A store in SQLite files. One process at a time uses it.
 pub struct SqliteStore {
     path: PathBuf,
     pool: SqlitePool,
-    open: Mutex<Open>,
+    /// Writes what may be lost: a sync would stand in the way of the log's, which is on the same disk.
+    hints: SqlitePool,
+    open: RwLock<Open>,
+    /// Held while generations come, go or are promoted. Readers don't wait for it.
+    changing: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
@@ -44,72 +55,101 @@ struct Open {
     generations: BTreeMap<GenerationId, Arc<SqliteGeneration>>,
 }
 
+impl Open {
+    fn get(&self, id: GenerationId) -> Result<Arc<SqliteGeneration>, StoreError> {
+        self.generations.get(&id).cloned().ok_or(StoreError::NoGeneration(id))
+    }
+}
+
 impl SqliteStore {
     /// Opens the store at `path`, making it where there is none. Generations whose files are missing or of another
-    /// schema are forgotten; they are filled anew from the log.
+    /// schema are forgotten; they are filled anew from the log. Files of generations that are not known are deleted.
     ///
     /// # Errors
-    /// The files can't be opened.
+    /// The files can't be opened, or what is there is something else.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = options(path, SqliteSynchronous::Full, 2);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options)
-            .await
-            .map_err(|e| StoreError::from_sqlx("opening the store", e))?;
-        prepare(&pool, STORE_SCHEMA).await?;
-        let store = Self { path: path.to_owned(), pool, open: Mutex::default(), changes: watch::Sender::new(0) };
-        store.load().await?;
-        Ok(store)
-    }
-
-    async fn load(&self) -> Result<(), StoreError> {
-        let rows = sqlx::query("SELECT id, bound, created_at FROM generations ORDER BY id")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|e| StoreError::from_sqlx("listing the generations", e))?;
-        let live = self.live_id().await?;
-        let mut open = Open::default();
-        for row in rows {
-            let info = info(&row, live);
-            let files = generation::Files::of(&self.path, info.id);
-            match SqliteGeneration::open(&files, info, self.changes.clone()).await? {
-                Some(generation) => {
-                    open.generations.insert(info.id, Arc::new(generation));
-                }
-                None => {
-                    tracing::warn!(
-                        generation = info.id.0,
-                        "a generation's files are missing or of another release; it is filled anew"
-                    );
-                    self.forget(info.id).await?;
-                    files.remove()?;
-                }
+        let (pool, schema) = Self::connect(path).await?;
+        let pool = match schema {
+            Schema::Ours => pool,
+            Schema::Other => {
+                tracing::warn!("the store is of another release; it is filled anew");
+                pool.close().await;
+                files::remove(path)?;
+                Self::connect(path).await?.0
             }
-        }
-        open.live = live.filter(|id| open.generations.contains_key(id));
-        *self.open.lock().await = open;
-        Ok(())
+        };
+        let hints = files::options(path, SqliteSynchronous::Normal, 2);
+        let hints = files::pool(1).connect_with(hints).await.map_err(|e| StoreError::from_sqlx("opening the store", e))?;
+        let changes = watch::Sender::new(0);
+        let open = load(path, &pool, &changes).await?;
+        Ok(Self { path: path.to_owned(), pool, hints, open: RwLock::new(open), changing: Mutex::default(), changes })
     }
 
-    async fn live_id(&self) -> Result<Option<GenerationId>, StoreError> {
-        let live: Option<i64> = sqlx::query_scalar("SELECT live FROM store")
-            .fetch_one(&self.pool)
+    async fn connect(path: &Path) -> Result<(SqlitePool, Schema), StoreError> {
+        let options = files::options(path, SqliteSynchronous::Full, 2);
+        let pool = files::pool(1).connect_with(options).await;
+        let pool = pool.map_err(|e| StoreError::from_sqlx("opening the store", e))?;
+        let schema = files::prepare(&pool, path, STORE_SCHEMA).await?;
+        Ok((pool, schema))
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Open> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_mut(&self) -> RwLockWriteGuard<'_, Open> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens the generations that there are.
+async fn load(path: &Path, pool: &SqlitePool, changes: &watch::Sender<u64>) -> Result<Open, StoreError> {
+    let rows = sqlx::query("SELECT id, bound, created_at FROM generations ORDER BY id")
+        .fetch_all(pool)
+        .await
+        .map_err(|e| StoreError::from_sqlx("listing the generations", e))?;
+    let live: Option<i64> = sqlx::query_scalar("SELECT live FROM store")
+        .fetch_one(pool)
+        .await
+        .map_err(|e| StoreError::from_sqlx("reading which generation is live", e))?;
+    let live = live.map(|id| GenerationId(id.cast_unsigned()));
+    let mut open = Open::default();
+    for row in rows {
+        let info = info(&row);
+        let files = Files::of(path, info.id);
+        let known =
+            if files.exist() { SqliteGeneration::open(files, info, changes.clone()).await? } else { None };
+        if let Some(generation) = known {
+            open.generations.insert(info.id, Arc::new(generation));
+        } else {
+            tracing::warn!(
+                generation = info.id.0,
+                "a generation's files are missing or of another release; it is filled anew"
+            );
+            forget(pool, info.id).await?;
+        }
+    }
+    for id in Files::found(path)?.into_iter().filter(|id| !open.generations.contains_key(id)) {
+        Files::of(path, id).remove()?;
+    }
+    open.live = live.filter(|id| open.generations.contains_key(id));
+    Ok(open)
+}
+
+async fn forget(pool: &SqlitePool, id: GenerationId) -> Result<(), StoreError> {
+    for statement in ["UPDATE store SET live = NULL WHERE live = ?", "DELETE FROM generations WHERE id = ?"] {
+        sqlx::query(statement)
+            .bind(id.0.cast_signed())
+            .execute(pool)
             .await
-            .map_err(|e| StoreError::from_sqlx("reading which generation is live", e))?;
-        Ok(live.map(|id| GenerationId(id.cast_unsigned())))
+            .map_err(|e| StoreError::from_sqlx("forgetting a generation", e))?;
     }
+    Ok(())
+}
 
-    async fn forget(&self, id: GenerationId) -> Result<(), StoreError> {
-        for statement in ["UPDATE store SET live = NULL WHERE live = ?", "DELETE FROM generations WHERE id = ?"] {
-            sqlx::query(statement)
-                .bind(id.0.cast_signed())
-                .execute(&self.pool)
-                .await
-                .map_err(|e| StoreError::from_sqlx("forgetting a generation", e))?;
-        }
-        Ok(())
-    }
+fn info(row: &SqliteRow) -> GenerationInfo {
+    let id = GenerationId(row.get::<i64, _>(0).cast_unsigned());
+    GenerationInfo { id, bound: row.get::<i64, _>(1).cast_unsigned(), created_at: row.get(2), live: false }
 }
 
 #[async_trait]
@@ -126,7 +166,7 @@ impl Store for SqliteStore {
     }
 
     async fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError> {
-        let open = self.open.lock().await;
+        let open = self.known();
         let info = |generation: &Arc<SqliteGeneration>| {
             let info = generation.info();
             GenerationInfo { live: open.live == Some(info.id), ..info }
@@ -135,43 +175,33 @@ impl Store for SqliteStore {
     }
 
     async fn create(&self, bound: u64, now: i64) -> Result<GenerationId, StoreError> {
-        let mut open = self.open.lock().await;
-        let id: i64 = sqlx::query_scalar(
-            "INSERT INTO generations (id, bound, created_at)
-             SELECT 1 + max(coalesce((SELECT max(id) FROM generations), 0), coalesce((SELECT live FROM store), 0)), ?, ?
-             RETURNING id",
-        )
-        .bind(bound.cast_signed())
-        .bind(now)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(|e| StoreError::from_sqlx("making a generation", e))?;
+        let _turn = self.changing.lock().await;
+        let id: i64 = sqlx::query_scalar("INSERT INTO generations (bound, created_at) VALUES (?, ?) RETURNING id")
+            .bind(bound.cast_signed())
+            .bind(now)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|e| StoreError::from_sqlx("making a generation", e))?;
         let id = GenerationId(id.cast_unsigned());
-        let files = generation::Files::of(&self.path, id);
-        files.remove()?;
         let info = GenerationInfo { id, bound, created_at: now, live: false };
-        let generation = SqliteGeneration::create(&files, info, self.changes.clone()).await?;
-        open.generations.insert(id, Arc::new(generation));
+        let generation = SqliteGeneration::open(Files::of(&self.path, id), info, self.changes.clone()).await?;
+        let generation = generation.ok_or(StoreError::Damaged("a new generation has a schema already"))?;
+        self.known_mut().generations.insert(id, Arc::new(generation));
         Ok(id)
     }
 
     async fn generation(&self, id: GenerationId) -> Result<Arc<dyn Generation>, StoreError> {
-        let open = self.open.lock().await;
-        let generation = open.generations.get(&id).ok_or(StoreError::NoGeneration(id))?;
-        Ok(generation.clone())
+        Ok(self.known().get(id)?)
     }
 
     async fn live(&self) -> Result<Option<Arc<dyn Generation>>, StoreError> {
-        let open = self.open.lock().await;
-        Ok(open
-            .live
-            .and_then(|id| open.generations.get(&id))
-            .map(|generation| generation.clone() as Arc<dyn Generation>))
+        let open = self.known();
+        Ok(open.live.map(|id| open.get(id)).transpose()?.map(|generation| generation as Arc<dyn Generation>))
     }
 
     async fn promote(&self, id: GenerationId) -> Result<(), StoreError> {
-        let mut open = self.open.lock().await;
-        let generation = open.generations.get(&id).ok_or(StoreError::NoGeneration(id))?;
+        let _turn = self.changing.lock().await;
+        let generation = self.known().get(id)?;
         // What the pointer points at is on disk before the pointer is.
         generation.checkpoint().await?;
         sqlx::query("UPDATE store SET live = ? WHERE one = 1")
@@ -179,21 +209,21 @@ impl Store for SqliteStore {
             .execute(&self.pool)
             .await
             .map_err(|e| StoreError::from_sqlx("promoting a generation", e))?;
-        open.live = Some(id);
-        drop(open);
+        self.known_mut().live = Some(id);
         self.changes.send_modify(|n| *n += 1);
         Ok(())
     }
 
     async fn remove(&self, id: GenerationId) -> Result<(), StoreError> {
-        let mut open = self.open.lock().await;
-        if open.live == Some(id) {
-            return Err(StoreError::NoGeneration(id));
-        }
-        self.forget(id).await?;
-        // Views under way hold the files open; the names can go at once.
-        open.generations.remove(&id);
-        generation::Files::of(&self.path, id).remove()
+        let _turn = self.changing.lock().await;
+        let generation = match self.known().get(id) {
+            Ok(generation) if self.known().live != Some(id) => generation,
+            _ => return Err(StoreError::NoGeneration(id)),
+        };
+        forget(&self.pool, id).await?;
+        self.known_mut().generations.remove(&id);
+        generation.remove();
+        Ok(())
     }
 }
 
@@ -209,7 +239,7 @@ impl LogEnds for SqliteStore {
             .bind(*partition)
             .bind(next.cast_signed())
             .bind(now)
-            .execute(&self.pool)
+            .execute(&self.hints)
             .await
             .map_err(|e| StoreError::from_sqlx("noting the log's end", e))?;
         }
@@ -218,7 +248,7 @@ impl LogEnds for SqliteStore {
 
     async fn ends(&self) -> Result<Vec<LogEnd>, StoreError> {
         let rows = sqlx::query("SELECT stream, partition, next, seen_at FROM log_ends ORDER BY stream, partition")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.hints)
             .await
             .map_err(|e| StoreError::from_sqlx("reading the log's end", e))?;
         rows.iter()
@@ -233,36 +263,4 @@ impl LogEnds for SqliteStore {
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
-}
-
-fn info(row: &sqlx::sqlite::SqliteRow, live: Option<GenerationId>) -> GenerationInfo {
-    let id = GenerationId(row.get::<i64, _>(0).cast_unsigned());
-    let bound = row.get::<i64, _>(1).cast_unsigned();
-    GenerationInfo { id, bound, created_at: row.get(2), live: live == Some(id) }
-}
-
-/// How every file of the store is opened.
-fn options(path: &Path, synchronous: SqliteSynchronous, cache_mib: i64) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(synchronous)
-        .busy_timeout(Duration::from_secs(10))
-        .pragma("cache_size", format!("-{}", cache_mib * 1024))
-}
-
-/// Gives a new file its tables. Answers false for a file of another schema.
-async fn prepare(pool: &SqlitePool, schema: &'static str) -> Result<bool, StoreError> {
-    let failed = |e| StoreError::from_sqlx("preparing a file of the store", e);
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await.map_err(failed)?;
-    if version == SCHEMA_VERSION {
-        return Ok(true);
-    }
-    if version != 0 {
-        return Ok(false);
-    }
-    let script = format!("BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
-    sqlx::raw_sql(AssertSqlSafe(script)).execute(pool).await.map_err(failed)?;
-    Ok(true)
 }

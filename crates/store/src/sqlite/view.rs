@@ -5,25 +5,36 @@ use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, Transaction};
 use weir_event::{ProfileId, Stream};
 
-use super::generation::{id, profile_id, read_cards, read_progress};
+use super::positions;
+use super::rows::{Bound, Many, id, limit_of, profile_id};
 use crate::error::StoreError;
-use crate::model::{
-    Card, Count, CountRow, ProfileKey, Progress, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow,
-};
+use crate::model::{Card, Count, CountRow, ProfileKey, Progress, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow};
 use crate::place;
-use crate::traits::{SpanRange, SpanView, TimelineView, View};
+use crate::traits::{SpanRange, SpanView, View};
 
 pub(super) struct SqliteView(pub(super) Transaction<'static, Sqlite>);
-pub(super) struct SqliteTimeline(pub(super) Transaction<'static, Sqlite>);
+
+pub(super) const CARDS: Many = Many {
+    head: "SELECT workspace, profile, card FROM profiles WHERE (workspace, profile) IN (",
+    columns: 2,
+    tail: ")",
+};
+pub(super) const CONTROL: &str =
+    "SELECT log_offset, record FROM control WHERE log_offset >= ? ORDER BY log_offset";
+pub(super) const SCORES: &str = "SELECT place, profile FROM scores WHERE score = ? AND (place, profile) > (?, ?)
+    ORDER BY place, profile LIMIT ?";
+pub(super) const COUNTS: &str = "SELECT workspace, what, sum(n) FROM counts GROUP BY workspace, what";
+pub(super) const QUARANTINE: &str = "SELECT stream, partition, log_offset, reason, record FROM quarantine
+    ORDER BY stream, partition, log_offset LIMIT ?";
 
 #[async_trait]
 impl View for SqliteView {
     async fn progress(&mut self) -> Result<Vec<Progress>, StoreError> {
-        read_progress(&mut self.0).await
+        positions::read(&mut self.0).await
     }
 
     async fn control(&mut self, from: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        let rows = sqlx::query("SELECT log_offset, record FROM control WHERE log_offset >= ? ORDER BY log_offset")
+        let rows = sqlx::query(CONTROL)
             .bind(from.cast_signed())
             .fetch_all(&mut *self.0)
             .await
@@ -32,7 +43,14 @@ impl View for SqliteView {
     }
 
     async fn cards(&mut self, keys: &[ProfileKey]) -> Result<Vec<Card>, StoreError> {
-        read_cards(&mut self.0, keys).await
+        let rows = CARDS.read(&mut self.0, keys, |query, key| {
+            query.bind(key.workspace.cast_signed()).bind(id(key.profile))
+        });
+        let card = |row: &SqliteRow| {
+            let key = ProfileKey { workspace: row.get::<i64, _>(0).cast_unsigned(), profile: profile_id(row.get(1))? };
+            Ok(Card { key, card: row.get(2) })
+        };
+        rows.await.map_err(|e| StoreError::from_sqlx("reading profiles", e))?.iter().map(card).collect()
     }
 
     async fn scores(
@@ -44,10 +62,7 @@ impl View for SqliteView {
         // Before every place: the empty key.
         let (place, profile) =
             after.map_or_else(Default::default, |(points, p)| (place::of_points(points).to_vec(), id(p)));
-        let rows = sqlx::query(
-            "SELECT place, profile FROM scores WHERE score = ? AND (place, profile) > (?, ?)
-             ORDER BY place, profile LIMIT ?",
-        )
+        let rows = sqlx::query(SCORES)
         .bind(score)
         .bind(place)
         .bind(profile)
@@ -64,7 +79,7 @@ impl View for SqliteView {
     }
 
     async fn counts(&mut self) -> Result<Vec<CountRow>, StoreError> {
-        let rows = sqlx::query("SELECT workspace, what, sum(n) FROM counts GROUP BY workspace, what")
+        let rows = sqlx::query(COUNTS)
             .fetch_all(&mut *self.0)
             .await
             .map_err(|e| StoreError::from_sqlx("reading counts", e))?;
@@ -78,10 +93,7 @@ impl View for SqliteView {
     }
 
     async fn quarantine(&mut self, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT stream, partition, log_offset, reason, record FROM quarantine
-             ORDER BY stream, partition, log_offset LIMIT ?",
-        )
+        let rows = sqlx::query(QUARANTINE)
         .bind(limit_of(limit))
         .fetch_all(&mut *self.0)
         .await
@@ -99,7 +111,42 @@ impl View for SqliteView {
 const IN_RANGE: &str = "FROM spans WHERE segment = ?1 AND past = ?2 AND enters_at <= ?3
     AND (enters_at, profile) > (?4, ?5) ORDER BY enters_at, profile";
 
-fn range_query(range: &SpanRange, statement: String) -> super::rows::Bound<'static> {
+/// Those of the first `?6` that leave after `?7`.
+pub(super) fn spans_query() -> String {
+    format!(
+        "SELECT enters_at, profile, leaves_at FROM (SELECT enters_at, profile, leaves_at {IN_RANGE} LIMIT ?6)
+         WHERE leaves_at > ?7 LIMIT ?8"
+    )
+}
+
+/// The one behind the first `?6`.
+pub(super) fn scan_end_query() -> String {
+    format!("SELECT enters_at, profile {IN_RANGE} LIMIT 1 OFFSET ?6")
+}
+
+pub(super) fn stretch_query(past: bool) -> String {
+    let holds = if past { "past_rows > 0 AND past_leave > ?5" } else { "rows > 0 AND last_leave > ?5" };
+    format!(
+        "SELECT bucket FROM span_tree WHERE segment = ?1 AND level = ?2 AND bucket >= ?3 AND bucket < ?4 AND {holds}
+         ORDER BY bucket LIMIT 1"
+    )
+}
+
+pub(super) fn tally_query(stretches: usize) -> String {
+    let part = "SELECT coalesce(sum(delta), 0) AS n FROM span_tree
+                WHERE segment = ? AND level = ? AND bucket >= ? AND bucket < ?";
+    format!("SELECT sum(n) FROM ({})", vec![part; stretches].join(" UNION ALL "))
+}
+
+pub(super) fn spans_of_query(segments: usize) -> String {
+    format!(
+        "SELECT segment, past, enters_at, leaves_at FROM spans INDEXED BY spans_of_profile
+         WHERE profile = ? AND segment IN ({}) ORDER BY segment, enters_at",
+        vec!["?"; segments].join(",")
+    )
+}
+
+fn range_query(range: &SpanRange, statement: String) -> Bound<'static> {
     // Before every span: the empty id at the first instant.
     let (enters, profile) = range.after.map_or((i64::MIN, Vec::new()), |(enters, profile)| (enters, id(profile)));
     sqlx::query(AssertSqlSafe(statement))
@@ -113,11 +160,7 @@ fn range_query(range: &SpanRange, statement: String) -> super::rows::Bound<'stat
 #[async_trait]
 impl SpanView for SqliteView {
     async fn spans(&mut self, range: &SpanRange, scan: usize, limit: usize) -> Result<Vec<SpanRow>, StoreError> {
-        let statement = format!(
-            "SELECT enters_at, profile, leaves_at FROM (SELECT enters_at, profile, leaves_at {IN_RANGE} LIMIT ?6)
-             WHERE leaves_at > ?7 LIMIT ?8"
-        );
-        let rows = range_query(range, statement)
+        let rows = range_query(range, spans_query())
             .bind(limit_of(scan))
             .bind(range.leaves_after)
             .bind(limit_of(limit))
@@ -133,7 +176,7 @@ impl SpanView for SqliteView {
     }
 
     async fn scan_end(&mut self, range: &SpanRange, scan: usize) -> Result<Option<(i64, ProfileId)>, StoreError> {
-        let row = range_query(range, format!("SELECT enters_at, profile {IN_RANGE} LIMIT 1 OFFSET ?6"))
+        let row = range_query(range, scan_end_query())
             .bind(limit_of(scan.saturating_sub(1)))
             .fetch_optional(&mut *self.0)
             .await
@@ -148,11 +191,7 @@ impl SpanView for SqliteView {
         from: i64,
         to: i64,
     ) -> Result<Option<i64>, StoreError> {
-        let holds = if range.past { "past_rows > 0 AND past_leave > ?5" } else { "rows > 0 AND last_leave > ?5" };
-        sqlx::query_scalar(AssertSqlSafe(format!(
-            "SELECT bucket FROM span_tree WHERE segment = ?1 AND level = ?2 AND bucket >= ?3 AND bucket < ?4 AND {holds}
-             ORDER BY bucket LIMIT 1"
-        )))
+        sqlx::query_scalar(AssertSqlSafe(stretch_query(range.past)))
         .bind(range.segment)
         .bind(level)
         .bind(from)
@@ -164,9 +203,7 @@ impl SpanView for SqliteView {
     }
 
     async fn tally(&mut self, segment: i64, stretches: &[(u32, i64, i64)]) -> Result<i64, StoreError> {
-        let part = "SELECT coalesce(sum(delta), 0) AS n FROM span_tree
-                    WHERE segment = ? AND level = ? AND bucket >= ? AND bucket < ?";
-        let statement = format!("SELECT sum(n) FROM ({})", vec![part; stretches.len()].join(" UNION ALL "));
+        let statement = tally_query(stretches.len());
         stretches
             .iter()
             .fold(sqlx::query_scalar(AssertSqlSafe(statement)), |query, (level, from, to)| {
@@ -181,11 +218,7 @@ impl SpanView for SqliteView {
         if segments.is_empty() {
             return Ok(Vec::new());
         }
-        let statement = format!(
-            "SELECT segment, past, enters_at, leaves_at FROM spans INDEXED BY spans_of_profile
-             WHERE profile = ? AND segment IN ({}) ORDER BY segment, enters_at",
-            vec!["?"; segments.len()].join(",")
-        );
+        let statement = spans_of_query(segments.len());
         let rows = segments
             .iter()
             .fold(sqlx::query(AssertSqlSafe(statement)).bind(id(profile)), |query, segment| query.bind(*segment))
@@ -198,45 +231,4 @@ impl SpanView for SqliteView {
         };
         Ok(rows.iter().map(span).collect())
     }
-}
-
-#[async_trait]
-impl TimelineView for SqliteTimeline {
-    async fn progress(&mut self) -> Result<Vec<Progress>, StoreError> {
-        read_progress(&mut self.0).await
-    }
-
-    async fn events(
-        &mut self,
-        key: ProfileKey,
-        before: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<TimelineRow>, StoreError> {
-        let bound = if before.is_some() { "AND t.place < ?4" } else { "AND ?4 IS NULL" };
-        let rows = sqlx::query(AssertSqlSafe(format!(
-            "SELECT t.place, t.partition, t.log_offset, r.record FROM timeline t
-             JOIN records r ON r.partition = t.partition AND r.log_offset = t.log_offset
-             WHERE t.workspace = ?1 AND t.profile = ?2 {bound}
-             ORDER BY t.place DESC, t.partition DESC, t.log_offset DESC LIMIT ?3"
-        )))
-        .bind(key.workspace.cast_signed())
-        .bind(id(key.profile))
-        .bind(limit_of(limit))
-        .bind(before.map(<[u8]>::to_vec))
-        .fetch_all(&mut *self.0)
-        .await
-        .map_err(|e| StoreError::from_sqlx("reading the timeline", e))?;
-        let timeline_row = |row: &SqliteRow| TimelineRow {
-            key,
-            place: row.get(0),
-            partition: row.get(1),
-            offset: row.get::<i64, _>(2).cast_unsigned(),
-            record: row.get(3),
-        };
-        Ok(rows.iter().map(timeline_row).collect())
-    }
-}
-
-fn limit_of(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
 }

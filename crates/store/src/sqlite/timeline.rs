@@ -1,0 +1,81 @@
+//! The timeline: every admitted record whole, in a file of its own.
+
+use async_trait::async_trait;
+use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _, Transaction};
+
+use super::positions;
+use super::rows::{Many, id, limit_of};
+use crate::error::StoreError;
+use crate::model::{ProfileKey, Progress, TimelineRow};
+use crate::traits::TimelineView;
+
+const RECORDS: Many = Many { head: "INSERT INTO records (partition, log_offset, record)", columns: 3, tail: "" };
+const TIMELINE: Many = Many {
+    head: "INSERT INTO timeline (workspace, profile, place, partition, log_offset)",
+    columns: 5,
+    tail: "",
+};
+
+/// Writes a batch of `timeline`.
+pub(super) async fn write(connection: &mut SqliteConnection, rows: &[TimelineRow]) -> Result<(), sqlx::Error> {
+    let records = RECORDS.write(connection, rows, |query, row| {
+        query.bind(row.partition).bind(row.offset.cast_signed()).bind(row.record.clone())
+    });
+    records.await?;
+    let mut sorted: Vec<&TimelineRow> = rows.iter().collect();
+    sorted.sort_unstable_by(|a, b| (a.key, &a.place).cmp(&(b.key, &b.place)));
+    let timeline = TIMELINE.write(connection, &sorted, |query, row| {
+        query
+            .bind(row.key.workspace.cast_signed())
+            .bind(id(row.key.profile))
+            .bind(row.place.clone())
+            .bind(row.partition)
+            .bind(row.offset.cast_signed())
+    });
+    timeline.await
+}
+
+pub(super) struct SqliteTimeline(pub(super) Transaction<'static, Sqlite>);
+
+/// A profile's records, the latest first; `?4` is what they come before.
+pub(super) fn events_query(before: bool) -> String {
+    let bound = if before { "AND t.place < ?4" } else { "AND ?4 IS NULL" };
+    format!(
+        "SELECT t.place, t.partition, t.log_offset, r.record FROM timeline t
+         JOIN records r ON r.partition = t.partition AND r.log_offset = t.log_offset
+         WHERE t.workspace = ?1 AND t.profile = ?2 {bound}
+         ORDER BY t.place DESC, t.partition DESC, t.log_offset DESC LIMIT ?3"
+    )
+}
+
+#[async_trait]
+impl TimelineView for SqliteTimeline {
+    async fn progress(&mut self) -> Result<Vec<Progress>, StoreError> {
+        positions::read(&mut self.0).await
+    }
+
+    async fn events(
+        &mut self,
+        key: ProfileKey,
+        before: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<TimelineRow>, StoreError> {
+        let rows = sqlx::query(AssertSqlSafe(events_query(before.is_some())))
+            .bind(key.workspace.cast_signed())
+            .bind(id(key.profile))
+            .bind(limit_of(limit))
+            .bind(before.map(<[u8]>::to_vec))
+            .fetch_all(&mut *self.0)
+            .await
+            .map_err(|e| StoreError::from_sqlx("reading the timeline", e))?;
+        let timeline_row = |row: &SqliteRow| TimelineRow {
+            key,
+            place: row.get(0),
+            partition: row.get(1),
+            offset: row.get::<i64, _>(2).cast_unsigned(),
+            record: row.get(3),
+        };
+        Ok(rows.iter().map(timeline_row).collect())
+    }
+}

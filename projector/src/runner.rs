@@ -15,6 +15,10 @@ use crate::error::FoldError;
 use crate::membership::Membership;
 use crate::timeline::Timeline;
 
+/// How long a projection that was held up waits before it tries again: twice as long each time, up to a limit.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// The tasks of one generation.
 pub(crate) struct Runner {
     pub(crate) generation: Arc<dyn Generation>,
@@ -88,18 +92,13 @@ where
     P: Owned,
     T: Future<Output = Result<P, FoldError>>,
 {
-    const FIRST_PAUSE: Duration = Duration::from_millis(50);
-    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match take_over().await {
-            Ok(mut owned) => {
-                pause = FIRST_PAUSE;
-                match work_until(&stop, &mut owned).await {
-                    Ok(()) => return Ok(()),
-                    Err(error) => error,
-                }
-            }
+            Ok(mut owned) => match work_until(&stop, &mut owned, &mut pause).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
             Err(error) => error,
         };
         if !error.may_pass() {
@@ -117,7 +116,8 @@ where
     }
 }
 
-async fn work_until(stop: &CancellationToken, owned: &mut impl Owned) -> Result<(), FoldError> {
+/// Works until it is stopped or fails; whatever succeeds makes the next pause a short one again.
+async fn work_until(stop: &CancellationToken, owned: &mut impl Owned, pause: &mut Duration) -> Result<(), FoldError> {
     loop {
         tokio::select! {
             biased;
@@ -125,5 +125,6 @@ async fn work_until(stop: &CancellationToken, owned: &mut impl Owned) -> Result<
             waited = owned.wait() => waited?,
         }
         owned.work().await?;
+        *pause = FIRST_PAUSE;
     }
 }

@@ -57,7 +57,7 @@ impl Api {
     /// 503 `rebuilding`, 401, 403, 400 `position_invalid`, 409 `position_unknown`, 503 `position_not_reached`.
     pub(crate) async fn read(&self, asked: &Asked, access: Access, need: Need) -> Result<Reading, Problem> {
         let patience = Patience::of(&asked.headers);
-        let mut live = self.live(&asked.stamp).await?;
+        let mut live = self.first_live(&patience, &asked.stamp).await?;
         let shown = self.shown(asked)?;
         let caller = self.caller(&mut live, shown, &patience, asked).await?;
         access.check(&caller)?;

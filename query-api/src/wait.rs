@@ -77,6 +77,14 @@ impl Patience {
         Ok(merged)
     }
 
+    /// Until when this read may wait for there to be tables at all.
+    fn for_tables(&self) -> Instant {
+        match &self.tokens {
+            Ok(tokens) if !tokens.is_empty() => self.with_token(),
+            _ => self.without_token(),
+        }
+    }
+
     /// Until when a read with tokens may wait.
     pub(crate) fn with_token(&self) -> Instant {
         self.arrived + self.preferred
@@ -99,6 +107,26 @@ impl Patience {
 }
 
 impl Api {
+    /// The generation that is read. A start over an empty log, or over a short one without tables, has none for a moment:
+    /// a read waits for that as it waits for what was written.
+    ///
+    /// # Errors
+    /// 503 `rebuilding` when there still is none.
+    pub(crate) async fn first_live(&self, patience: &Patience, stamp: &Stamp) -> Result<std::sync::Arc<Live>, Problem> {
+        let mut changes = self.tables.store.changes();
+        loop {
+            changes.mark_unchanged();
+            let refused = match self.live(stamp).await {
+                Ok(live) => return Ok(live),
+                Err(refused) => refused,
+            };
+            match tokio::time::timeout_at(patience.for_tables(), changes.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(refused),
+            }
+        }
+    }
+
     /// Waits until the live generation contains the position; answers whether it does. Which generation is live may
     /// change meanwhile: then `live` is the new one.
     pub(crate) async fn wait(

@@ -17,7 +17,9 @@ use crate::state::State;
 /// An answer and its reasons.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
-    /// Whether the profile is a member at the instant.
+    /// Whether the profile exists at the instant: before its first record it is in nothing, whatever the conditions say.
+    pub exists: bool,
+    /// Whether it is a member.
     pub member: bool,
     /// The definition's tree.
     pub conditions: Explained,
@@ -55,6 +57,7 @@ pub fn explain(segment: &Segment, state: &State, instant: Timestamp) -> Result<E
             json!({"set_aside": "a signal of this profile went past its bounds; it is in no segment that uses it"});
     }
     Ok(Explanation {
+        exists: state.exists(),
         member: state.exists() && intervals.contains(now),
         conditions,
         next_flip: intervals.next_flip(now).map(Timestamp::from_micros),

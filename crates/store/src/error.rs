@@ -35,6 +35,9 @@ pub enum StoreError {
     /// There is no such generation (any more).
     #[error("generation {} is not there", .0.0)]
     NoGeneration(GenerationId),
+    /// The generation is the one that is read; another must be promoted before it can go.
+    #[error("generation {} is the one that is read", .0.0)]
+    IsLive(GenerationId),
     /// A write found no room. Nothing was written; it goes on by itself when there is room again.
     #[error("no room left on the device that holds the store")]
     Full(#[source] sqlx::Error),

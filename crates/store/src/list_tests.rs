@@ -15,7 +15,7 @@ use crate::model::{SpanKey, TreeRow};
 const SEGMENT: i64 = 7;
 
 /// The two tables, as a backend keeps them.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Tables {
     spans: BTreeMap<SpanKey, i64>,
     tree: BTreeMap<(u32, i64), TreeRow>,

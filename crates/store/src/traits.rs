@@ -28,7 +28,8 @@ pub trait Store: LogEnds + Send + Sync + 'static {
     async fn live(&self) -> Result<Option<Arc<dyn Generation>>, StoreError>;
     /// Makes the generation the one that is read. The caller has checked that it stands where the live one stands.
     async fn promote(&self, id: GenerationId) -> Result<(), StoreError>;
-    /// Deletes a generation that isn't live. Reads of it under way finish.
+    /// Deletes a generation that isn't live, if there is one. Whoever holds it can go on using it; what it takes on
+    /// disk goes with the last of them.
     async fn remove(&self, id: GenerationId) -> Result<(), StoreError>;
 }
 
@@ -39,7 +40,7 @@ pub trait LogEnds {
     async fn tell_ends(&self, ends: &[(Stream, u32, u64)], now: i64) -> Result<(), StoreError>;
     /// What was told last.
     async fn ends(&self) -> Result<Vec<LogEnd>, StoreError>;
-    /// Changes whenever something may have been written anywhere in the store.
+    /// Changes after every commit to any generation, and when another generation is read.
     fn changes(&self) -> watch::Receiver<u64>;
 }
 
@@ -63,9 +64,9 @@ pub trait Generation: TableWriter + FoldMemory {
     fn id(&self) -> GenerationId;
     /// Its definition set (see [`GenerationInfo::bound`]).
     fn bound(&self) -> u64;
-    /// Opens a view of all tables but the timeline: everything read through it is of one instant.
+    /// Opens a view of all tables but the timeline: everything read through it is of the instant of opening.
     async fn view(&self) -> Result<Box<dyn View>, StoreError>;
-    /// Opens a view of the timeline.
+    /// Opens a view of the timeline, likewise.
     async fn timeline(&self) -> Result<Box<dyn TimelineView>, StoreError>;
 }
 
@@ -130,9 +131,11 @@ pub trait SpanView {
     /// The spans in the range that leave after `leaves_after`, among the first `scan` spans of the range whatever
     /// they leave at, and at most `limit` of them; in order.
     async fn spans(&mut self, range: &SpanRange, scan: usize, limit: usize) -> Result<Vec<SpanRow>, StoreError>;
-    /// Where a scan of so many spans of the range ends: the key of the last one; `None` if the range has fewer.
+    /// Where a scan of so many spans of the range (at least one) ends: the key of the last one; `None` if the range
+    /// has fewer.
     async fn scan_end(&mut self, range: &SpanRange, scan: usize) -> Result<Option<(i64, ProfileId)>, StoreError>;
-    /// The first stretch of a level in `[from, to)` with spans that may leave after the instant.
+    /// The first stretch of a level in `[from, to)` with spans of the range's kind that may leave after its
+    /// `leaves_after`.
     async fn next_stretch(
         &mut self,
         range: &SpanRange,

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -18,7 +19,9 @@ impl Directory {
     /// # Errors
     /// It can't be made, or another process has it: the message names that process.
     pub(crate) fn take(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path).with_context(|| format!("can't make the data directory {}", path.display()))?;
+        // The log holds what customers did: it is nobody else's business.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.with_context(|| format!("can't make the data directory {}", path.display()))?;
         let file = path.join("lock");
         let mut options = OpenOptions::new();
         let lock = options.read(true).write(true).create(true).truncate(false).open(&file);

@@ -68,7 +68,25 @@ CREATE TABLE spans (
   leaves_at INTEGER NOT NULL,
   PRIMARY KEY (segment, past, enters_at, profile)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX spans_of_profile ON spans (profile, segment, enters_at, leaves_at);
+
+-- The same spans by profile. New ones wait in the first table for others of their page and then move to the second;
+-- one that waits counts instead of one that has moved.
+CREATE TABLE profile_spans_new (
+  profile   BLOB    NOT NULL,
+  segment   INTEGER NOT NULL,
+  enters_at INTEGER NOT NULL,
+  past      INTEGER NOT NULL,
+  leaves_at INTEGER,              -- null: the span is no more
+  PRIMARY KEY (profile, segment, enters_at)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE profile_spans (
+  profile   BLOB    NOT NULL,
+  segment   INTEGER NOT NULL,
+  enters_at INTEGER NOT NULL,
+  past      INTEGER NOT NULL,
+  leaves_at INTEGER NOT NULL,
+  PRIMARY KEY (profile, segment, enters_at)
+) STRICT, WITHOUT ROWID;
 
 -- The same spans summed up over stretches of time (the crate's README says how), so that a count adds a few hundred
 -- rows and a list steps over stretches that nobody is left in.

@@ -17,12 +17,22 @@ CREATE TABLE records (
   PRIMARY KEY (partition, log_offset)
 ) STRICT, WITHOUT ROWID;
 
--- A profile's records in the order of events: `place` sorts as (at, time, id, receipt) does.
-CREATE TABLE timeline (
-  workspace  INTEGER NOT NULL,
+-- A profile's records in the order of events: `place` sorts as (at, time, id, receipt) does. New ones wait in the first
+-- table for others of their page and then move to the second. Profiles come first, so that a stretch of them is one
+-- stretch of either table.
+CREATE TABLE timeline_new (
   profile    BLOB    NOT NULL,
+  workspace  INTEGER NOT NULL,
   place      BLOB    NOT NULL,
   partition  INTEGER NOT NULL,
   log_offset INTEGER NOT NULL,
-  PRIMARY KEY (workspace, profile, place, partition, log_offset)
+  PRIMARY KEY (profile, workspace, place, partition, log_offset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE timeline (
+  profile    BLOB    NOT NULL,
+  workspace  INTEGER NOT NULL,
+  place      BLOB    NOT NULL,
+  partition  INTEGER NOT NULL,
+  log_offset INTEGER NOT NULL,
+  PRIMARY KEY (profile, workspace, place, partition, log_offset)
 ) STRICT, WITHOUT ROWID;

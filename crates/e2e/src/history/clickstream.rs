@@ -35,6 +35,30 @@ impl Click {
     }
 }
 
+/// A made-up shop as CSV: sessions of that many users, spread over ninety days, in the order of users.
+pub fn synthetic(rng: &mut StdRng, users: usize, events: usize) -> String {
+    const STEPS: [&str; 6] = ["home", "catalog", "product_view", "product_view", "add_to_cart", "purchase"];
+    let start = 1_704_067_200 * instant::SECOND;
+    let mut rows = vec!["user_id,session_id,event,timestamp,platform".to_owned()];
+    let mut session = 0;
+    while rows.len() <= events {
+        session += 1;
+        let (user, platform) = (rng.random_range(0..users), if rng.random_bool(0.5) { "mobile" } else { "desktop" });
+        let mut now = start + rng.random_range(0..90 * 24 * 3_600) * instant::SECOND;
+        for _ in 0..rng.random_range(1..=12) {
+            let step = STEPS.choose(rng).copied().unwrap_or_default();
+            let time = instant::format(now).replacen('T', " ", 1);
+            rows.push(format!("user_{user:04},sess_{session:06},{step},{},{platform}", time.trim_end_matches('Z')));
+            now += rng.random_range(0..40) * instant::SECOND;
+        }
+    }
+    rows.truncate(events + 1);
+    rows.sort_by(|a, b| a.split(',').next().cmp(&b.split(',').next()).then(b.cmp(a)));
+    // The header's first column comes after all users.
+    let header = rows.pop().unwrap_or_default();
+    [vec![header], rows].concat().join("\n")
+}
+
 /// Unpacks the file if it is gzip, and reads it.
 ///
 /// # Errors

@@ -18,6 +18,11 @@ impl Seeded {
         Self { seed, rng: StdRng::seed_from_u64(seed) }
     }
 
+    /// One with the seed in the variable `WEIR_SEED`, or else with this one.
+    pub fn chosen(otherwise: u64) -> Self {
+        Self::new(Self::seeds(otherwise, 1).start)
+    }
+
     /// Its seed.
     pub fn seed(&self) -> u64 {
         self.seed

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::files::{File, Files};
 use super::timeline::SqliteTimeline;
 use super::view::SqliteView;
+use super::waiting::Waiting;
 use super::{membership, positions, states, timeline};
 use crate::error::StoreError;
 use crate::model::{
@@ -30,6 +31,8 @@ pub(super) struct SqliteGeneration {
     info: GenerationInfo,
     pub(super) tables: File,
     pub(super) timeline: File,
+    waiting_spans: Waiting,
+    waiting_places: Waiting,
     changes: watch::Sender<u64>,
     files: Files,
     removed: AtomicBool,
@@ -49,6 +52,8 @@ impl SqliteGeneration {
             info,
             tables,
             timeline,
+            waiting_spans: membership::waiting_spans(),
+            waiting_places: timeline::waiting_places(),
             changes,
             files,
             removed: AtomicBool::new(false),
@@ -140,7 +145,7 @@ impl TableWriter for SqliteGeneration {
     async fn commit_membership(&self, fence: Fence, batch: &MembershipBatch) -> Result<(), StoreError> {
         let mut transaction = self.tables.begin().await?;
         positions::pass(&mut transaction, Projection::Membership, fence).await?;
-        let written = membership::write(&mut transaction, fence, batch).await;
+        let written = membership::write(&mut transaction, &self.waiting_spans, fence, batch).await;
         written.map_err(|e| StoreError::from_sqlx("writing memberships", e))?;
         self.commit(transaction).await
     }
@@ -162,7 +167,7 @@ impl TableWriter for SqliteGeneration {
     async fn commit_timeline(&self, fence: Fence, rows: &[TimelineRow]) -> Result<(), StoreError> {
         let mut transaction = self.timeline.begin().await?;
         positions::pass(&mut transaction, Projection::Timeline, fence).await?;
-        let written = timeline::write(&mut transaction, rows).await;
+        let written = timeline::write(&mut transaction, &self.waiting_places, rows).await;
         written.map_err(|e| StoreError::from_sqlx("writing the timeline", e))?;
         self.commit(transaction).await
     }

@@ -1,9 +1,12 @@
 //! What a batch of `membership` writes besides the fold's own memory.
 
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::SqliteConnection;
 
 use super::rows::{Many, id};
 use super::states;
+use super::waiting::Waiting;
 use crate::model::{Fence, MembershipBatch, Quarantined};
 use crate::place;
 
@@ -19,6 +22,27 @@ const SPANS: Many = Many {
     columns: 5,
     tail: "ON CONFLICT DO UPDATE SET leaves_at = excluded.leaves_at",
 };
+const PROFILE_SPANS: Many = Many {
+    head: "INSERT INTO profile_spans_new (profile, segment, enters_at, past, leaves_at)",
+    columns: 5,
+    tail: "ON CONFLICT DO UPDATE SET past = excluded.past, leaves_at = excluded.leaves_at",
+};
+/// Spans by profile that wait.
+pub(super) const fn waiting_spans() -> Waiting {
+    Waiting::new(
+        "profile_spans_new",
+        &[
+            "INSERT INTO profile_spans (profile, segment, enters_at, past, leaves_at)
+         SELECT profile, segment, enters_at, past, leaves_at FROM profile_spans_new
+         WHERE profile > ?1 AND profile <= ?2 AND leaves_at IS NOT NULL
+         ON CONFLICT DO UPDATE SET past = excluded.past, leaves_at = excluded.leaves_at",
+            "DELETE FROM profile_spans WHERE (profile, segment, enters_at) IN
+         (SELECT profile, segment, enters_at FROM profile_spans_new
+          WHERE profile > ?1 AND profile <= ?2 AND leaves_at IS NULL)",
+            "DELETE FROM profile_spans_new WHERE profile > ?1 AND profile <= ?2",
+        ],
+    )
+}
 const TREE: Many = Many {
     head: "INSERT INTO span_tree
            (segment, level, bucket, partition, delta, rows, last_leave, past_rows, past_leave)",
@@ -43,6 +67,7 @@ const CONTROL: Many = Many { head: "INSERT INTO control (log_offset, record)", c
 /// Writes a batch of `membership`.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
+    waiting: &Waiting,
     fence: Fence,
     batch: &MembershipBatch,
 ) -> Result<(), sqlx::Error> {
@@ -52,22 +77,22 @@ pub(super) async fn write(
         query.bind(row.key.workspace.cast_signed()).bind(id(row.key.profile)).bind(row.card.clone())
     });
     cards.await?;
-    write_spans(connection, fence.partition, batch).await?;
+    write_spans(connection, waiting, fence.partition, batch).await?;
     write_scores(connection, batch).await?;
     let counts = COUNTS.write(connection, &batch.counts, |query, row| {
         let workspace = row.workspace.map_or(-1, u64::cast_signed);
         query.bind(workspace).bind(fence.partition).bind(row.what.name()).bind(row.n)
     });
     counts.await?;
-    let not_admitted = NOT_ADMITTED.write(connection, &batch.not_admitted, |query, offset| {
-        query.bind(fence.partition).bind(offset.cast_signed())
-    });
+    let not_admitted = NOT_ADMITTED
+        .write(connection, &batch.not_admitted, |query, offset| query.bind(fence.partition).bind(offset.cast_signed()));
     not_admitted.await?;
     write_quarantine(connection, &batch.quarantine).await
 }
 
 async fn write_spans(
     connection: &mut SqliteConnection,
+    waiting: &Waiting,
     partition: u32,
     batch: &MembershipBatch,
 ) -> Result<(), sqlx::Error> {
@@ -79,6 +104,7 @@ async fn write_spans(
         query.bind(row.key.segment).bind(row.key.past).bind(row.key.enters).bind(id(row.key.profile)).bind(row.leaves)
     });
     spans.await?;
+    write_profile_spans(connection, waiting, batch).await?;
     let tree = TREE.write(connection, &batch.tree, |query, row| {
         let [rows, past] = row.rows;
         query
@@ -93,6 +119,24 @@ async fn write_spans(
             .bind(past.last_leave)
     });
     tree.await
+}
+
+async fn write_profile_spans(
+    connection: &mut SqliteConnection,
+    waiting: &Waiting,
+    batch: &MembershipBatch,
+) -> Result<(), sqlx::Error> {
+    // What is no more first: a span that is past now is the same one to its profile.
+    let gone = batch.removed_spans.iter().map(|key| (*key, None));
+    let put = batch.spans.iter().map(|row| (row.key, Some(row.leaves)));
+    let rows: BTreeMap<_, _> =
+        gone.chain(put).map(|(key, leaves)| ((key.profile, key.segment, key.enters), (key.past, leaves))).collect();
+    let rows: Vec<_> = rows.into_iter().collect();
+    let spans = PROFILE_SPANS.write(connection, &rows, |query, ((profile, segment, enters), (past, leaves))| {
+        query.bind(id(*profile)).bind(*segment).bind(*enters).bind(*past).bind(*leaves)
+    });
+    spans.await?;
+    waiting.settle(connection, rows.len()).await
 }
 
 async fn write_scores(connection: &mut SqliteConnection, batch: &MembershipBatch) -> Result<(), sqlx::Error> {
@@ -126,8 +170,7 @@ pub(super) async fn write_control(
     connection: &mut SqliteConnection,
     records: &[(u64, Vec<u8>)],
 ) -> Result<(), sqlx::Error> {
-    let control = CONTROL.write(connection, records, |query, (offset, record)| {
-        query.bind(offset.cast_signed()).bind(record.clone())
-    });
+    let control = CONTROL
+        .write(connection, records, |query, (offset, record)| query.bind(offset.cast_signed()).bind(record.clone()));
     control.await
 }

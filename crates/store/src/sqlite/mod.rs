@@ -17,6 +17,9 @@ mod rows;
 mod states;
 mod timeline;
 mod view;
+mod waiting;
+#[cfg(test)]
+mod waiting_tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -79,7 +82,8 @@ impl SqliteStore {
             }
         };
         let hints = files::options(path, SqliteSynchronous::Normal, 2);
-        let hints = files::pool(1).connect_with(hints).await.map_err(|e| StoreError::from_sqlx("opening the store", e))?;
+        let hints =
+            files::pool(1).connect_with(hints).await.map_err(|e| StoreError::from_sqlx("opening the store", e))?;
         let changes = watch::Sender::new(0);
         let open = load(path, &pool, &changes).await?;
         Ok(Self { path: path.to_owned(), pool, hints, open: RwLock::new(open), changing: Mutex::default(), changes })
@@ -117,8 +121,7 @@ async fn load(path: &Path, pool: &SqlitePool, changes: &watch::Sender<u64>) -> R
     for row in rows {
         let info = info(&row);
         let files = Files::of(path, info.id);
-        let known =
-            if files.exist() { SqliteGeneration::open(files, info, changes.clone()).await? } else { None };
+        let known = if files.exist() { SqliteGeneration::open(files, info, changes.clone()).await? } else { None };
         if let Some(generation) = known {
             open.generations.insert(info.id, Arc::new(generation));
         } else {
@@ -216,13 +219,14 @@ impl Store for SqliteStore {
 
     async fn remove(&self, id: GenerationId) -> Result<(), StoreError> {
         let _turn = self.changing.lock().await;
-        let generation = match self.known().get(id) {
-            Ok(generation) if self.known().live != Some(id) => generation,
-            _ => return Err(StoreError::NoGeneration(id)),
-        };
+        if self.known().live == Some(id) {
+            return Err(StoreError::IsLive(id));
+        }
         forget(&self.pool, id).await?;
-        self.known_mut().generations.remove(&id);
-        generation.remove();
+        let removed = self.known_mut().generations.remove(&id);
+        if let Some(generation) = removed {
+            generation.remove();
+        }
         Ok(())
     }
 }

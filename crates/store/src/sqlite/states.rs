@@ -19,11 +19,8 @@ pub(super) const WRITE: Many = Many {
     tail: "ON CONFLICT DO UPDATE SET last_offset = excluded.last_offset, state = excluded.state,
            open_spans = excluded.open_spans, event_ids = excluded.event_ids, id_chunks = excluded.id_chunks",
 };
-const WRITE_CHUNKS: Many = Many {
-    head: "INSERT INTO event_ids (workspace, profile, chunk, newest, ids)",
-    columns: 5,
-    tail: "",
-};
+const WRITE_CHUNKS: Many =
+    Many { head: "INSERT INTO event_ids (workspace, profile, chunk, newest, ids)", columns: 5, tail: "" };
 pub(super) const DROP_CHUNKS: Many =
     Many { head: "DELETE FROM event_ids WHERE (workspace, profile, chunk) IN (", columns: 3, tail: ")" };
 pub(super) const CHUNKS: &str =

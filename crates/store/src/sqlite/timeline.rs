@@ -6,46 +6,70 @@ use sqlx::{AssertSqlSafe, Row as _, Transaction};
 
 use super::positions;
 use super::rows::{Many, id, limit_of};
+use super::waiting::Waiting;
 use crate::error::StoreError;
 use crate::model::{ProfileKey, Progress, TimelineRow};
 use crate::traits::TimelineView;
 
 const RECORDS: Many = Many { head: "INSERT INTO records (partition, log_offset, record)", columns: 3, tail: "" };
-const TIMELINE: Many = Many {
-    head: "INSERT INTO timeline (workspace, profile, place, partition, log_offset)",
-    columns: 5,
-    tail: "",
-};
+const TIMELINE: Many =
+    Many { head: "INSERT INTO timeline_new (profile, workspace, place, partition, log_offset)", columns: 5, tail: "" };
+/// Places of records that wait.
+pub(super) const fn waiting_places() -> Waiting {
+    Waiting::new(
+        "timeline_new",
+        &[
+            "INSERT INTO timeline SELECT * FROM timeline_new WHERE profile > ?1 AND profile <= ?2",
+            "DELETE FROM timeline_new WHERE profile > ?1 AND profile <= ?2",
+        ],
+    )
+}
 
 /// Writes a batch of `timeline`.
-pub(super) async fn write(connection: &mut SqliteConnection, rows: &[TimelineRow]) -> Result<(), sqlx::Error> {
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    waiting: &Waiting,
+    rows: &[TimelineRow],
+) -> Result<(), sqlx::Error> {
     let records = RECORDS.write(connection, rows, |query, row| {
         query.bind(row.partition).bind(row.offset.cast_signed()).bind(row.record.clone())
     });
     records.await?;
     let mut sorted: Vec<&TimelineRow> = rows.iter().collect();
-    sorted.sort_unstable_by(|a, b| (a.key, &a.place).cmp(&(b.key, &b.place)));
+    sorted.sort_unstable_by(|a, b| {
+        (a.key.profile, a.key.workspace, &a.place).cmp(&(b.key.profile, b.key.workspace, &b.place))
+    });
     let timeline = TIMELINE.write(connection, &sorted, |query, row| {
         query
-            .bind(row.key.workspace.cast_signed())
             .bind(id(row.key.profile))
+            .bind(row.key.workspace.cast_signed())
             .bind(row.place.clone())
             .bind(row.partition)
             .bind(row.offset.cast_signed())
     });
-    timeline.await
+    timeline.await?;
+    waiting.settle(connection, rows.len()).await
 }
 
 pub(super) struct SqliteTimeline(pub(super) Transaction<'static, Sqlite>);
 
 /// A profile's records, the latest first; `?4` is what they come before.
 pub(super) fn events_query(before: bool) -> String {
-    let bound = if before { "AND t.place < ?4" } else { "AND ?4 IS NULL" };
+    let bound = if before { "AND place < ?4" } else { "AND ?4 IS NULL" };
+    let latest = |table: &str| {
+        format!(
+            "SELECT * FROM (SELECT place, partition, log_offset FROM {table}
+             WHERE workspace = ?1 AND profile = ?2 {bound}
+             ORDER BY place DESC, partition DESC, log_offset DESC LIMIT ?3)"
+        )
+    };
     format!(
-        "SELECT t.place, t.partition, t.log_offset, r.record FROM timeline t
-         JOIN records r ON r.partition = t.partition AND r.log_offset = t.log_offset
-         WHERE t.workspace = ?1 AND t.profile = ?2 {bound}
-         ORDER BY t.place DESC, t.partition DESC, t.log_offset DESC LIMIT ?3"
+        "SELECT t.place, t.partition, t.log_offset, r.record
+         FROM ({} UNION ALL {} ORDER BY place DESC, partition DESC, log_offset DESC LIMIT ?3) t
+         CROSS JOIN records r ON r.partition = t.partition AND r.log_offset = t.log_offset
+         ORDER BY t.place DESC, t.partition DESC, t.log_offset DESC",
+        latest("timeline_new"),
+        latest("timeline")
     )
 }
 

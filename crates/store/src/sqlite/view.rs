@@ -8,7 +8,7 @@ use weir_event::{ProfileId, Stream};
 use super::positions;
 use super::rows::{Bound, Many, id, limit_of, profile_id};
 use crate::error::StoreError;
-use crate::model::{Card, Count, CountRow, ProfileKey, Progress, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow};
+use crate::model::{Card, Count, CountRow, ProfileKey, Progress, Quarantined, ScoreRow, SpanKey, SpanRow};
 use crate::place;
 use crate::traits::{SpanRange, SpanView, View};
 
@@ -19,8 +19,7 @@ pub(super) const CARDS: Many = Many {
     columns: 2,
     tail: ")",
 };
-pub(super) const CONTROL: &str =
-    "SELECT log_offset, record FROM control WHERE log_offset >= ? ORDER BY log_offset";
+pub(super) const CONTROL: &str = "SELECT log_offset, record FROM control WHERE log_offset >= ? ORDER BY log_offset";
 pub(super) const SCORES: &str = "SELECT place, profile FROM scores WHERE score = ? AND (place, profile) > (?, ?)
     ORDER BY place, profile LIMIT ?";
 pub(super) const COUNTS: &str = "SELECT workspace, what, sum(n) FROM counts GROUP BY workspace, what";
@@ -43,9 +42,8 @@ impl View for SqliteView {
     }
 
     async fn cards(&mut self, keys: &[ProfileKey]) -> Result<Vec<Card>, StoreError> {
-        let rows = CARDS.read(&mut self.0, keys, |query, key| {
-            query.bind(key.workspace.cast_signed()).bind(id(key.profile))
-        });
+        let rows =
+            CARDS.read(&mut self.0, keys, |query, key| query.bind(key.workspace.cast_signed()).bind(id(key.profile)));
         let card = |row: &SqliteRow| {
             let key = ProfileKey { workspace: row.get::<i64, _>(0).cast_unsigned(), profile: profile_id(row.get(1))? };
             Ok(Card { key, card: row.get(2) })
@@ -63,13 +61,13 @@ impl View for SqliteView {
         let (place, profile) =
             after.map_or_else(Default::default, |(points, p)| (place::of_points(points).to_vec(), id(p)));
         let rows = sqlx::query(SCORES)
-        .bind(score)
-        .bind(place)
-        .bind(profile)
-        .bind(limit_of(limit))
-        .fetch_all(&mut *self.0)
-        .await
-        .map_err(|e| StoreError::from_sqlx("reading a score's list", e))?;
+            .bind(score)
+            .bind(place)
+            .bind(profile)
+            .bind(limit_of(limit))
+            .fetch_all(&mut *self.0)
+            .await
+            .map_err(|e| StoreError::from_sqlx("reading a score's list", e))?;
         let score_row = |row: &SqliteRow| {
             let place: &[u8] = row.get(0);
             let place = place.try_into().map_err(|_| StoreError::Damaged("a score's place is not 16 bytes"))?;
@@ -94,10 +92,10 @@ impl View for SqliteView {
 
     async fn quarantine(&mut self, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
         let rows = sqlx::query(QUARANTINE)
-        .bind(limit_of(limit))
-        .fetch_all(&mut *self.0)
-        .await
-        .map_err(|e| StoreError::from_sqlx("reading the quarantine", e))?;
+            .bind(limit_of(limit))
+            .fetch_all(&mut *self.0)
+            .await
+            .map_err(|e| StoreError::from_sqlx("reading the quarantine", e))?;
         let quarantined = |row: &SqliteRow| {
             let stream = Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?;
             let offset = row.get::<i64, _>(2).cast_unsigned();
@@ -124,11 +122,12 @@ pub(super) fn scan_end_query() -> String {
     format!("SELECT enters_at, profile {IN_RANGE} LIMIT 1 OFFSET ?6")
 }
 
+/// A stretch's rows are one of each partition: what one added another may have taken away.
 pub(super) fn stretch_query(past: bool) -> String {
-    let holds = if past { "past_rows > 0 AND past_leave > ?5" } else { "rows > 0 AND last_leave > ?5" };
+    let (rows, leave) = if past { ("past_rows", "past_leave") } else { ("rows", "last_leave") };
     format!(
-        "SELECT bucket FROM span_tree WHERE segment = ?1 AND level = ?2 AND bucket >= ?3 AND bucket < ?4 AND {holds}
-         ORDER BY bucket LIMIT 1"
+        "SELECT bucket FROM span_tree WHERE segment = ?1 AND level = ?2 AND bucket >= ?3 AND bucket < ?4
+         GROUP BY bucket HAVING sum({rows}) > 0 AND max({leave}) > ?5 ORDER BY bucket LIMIT 1"
     )
 }
 
@@ -139,10 +138,15 @@ pub(super) fn tally_query(stretches: usize) -> String {
 }
 
 pub(super) fn spans_of_query(segments: usize) -> String {
+    let segments: Vec<String> = (2..segments + 2).map(|n| format!("?{n}")).collect();
+    let mine = format!("profile = ?1 AND segment IN ({})", segments.join(","));
     format!(
-        "SELECT segment, past, enters_at, leaves_at FROM spans INDEXED BY spans_of_profile
-         WHERE profile = ? AND segment IN ({}) ORDER BY segment, enters_at",
-        vec!["?"; segments].join(",")
+        "SELECT segment, past, enters_at, leaves_at FROM profile_spans s WHERE {mine} AND NOT EXISTS
+           (SELECT 1 FROM profile_spans_new n
+            WHERE n.profile = s.profile AND n.segment = s.segment AND n.enters_at = s.enters_at)
+         UNION ALL
+         SELECT segment, past, enters_at, leaves_at FROM profile_spans_new WHERE {mine} AND leaves_at IS NOT NULL
+         ORDER BY segment, enters_at"
     )
 }
 
@@ -192,14 +196,14 @@ impl SpanView for SqliteView {
         to: i64,
     ) -> Result<Option<i64>, StoreError> {
         sqlx::query_scalar(AssertSqlSafe(stretch_query(range.past)))
-        .bind(range.segment)
-        .bind(level)
-        .bind(from)
-        .bind(to)
-        .bind(range.leaves_after)
-        .fetch_optional(&mut *self.0)
-        .await
-        .map_err(|e| StoreError::from_sqlx("reading the span tree", e))
+            .bind(range.segment)
+            .bind(level)
+            .bind(from)
+            .bind(to)
+            .bind(range.leaves_after)
+            .fetch_optional(&mut *self.0)
+            .await
+            .map_err(|e| StoreError::from_sqlx("reading the span tree", e))
     }
 
     async fn tally(&mut self, segment: i64, stretches: &[(u32, i64, i64)]) -> Result<i64, StoreError> {

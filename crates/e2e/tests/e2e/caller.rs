@@ -1,0 +1,173 @@
+//! HTTP as a client of Weir speaks it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use weir_e2e::oracle::instant;
+
+/// One that asks with a key.
+#[derive(Clone)]
+pub struct Caller {
+    client: Client,
+    base: String,
+    key: String,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// The token in `Weir-Position`.
+    pub position: Option<String>,
+    pub text: String,
+    asked: String,
+}
+
+impl Answer {
+    /// The body, if the status is this one.
+    pub fn expect(&self, status: u16) -> Result<Value> {
+        ensure!(self.status == status, "{}: {} instead of {status}: {}", self.asked, self.status, self.text);
+        self.json()
+    }
+
+    /// The body; null if it is empty.
+    pub fn json(&self) -> Result<Value> {
+        if self.text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&self.text).with_context(|| format!("{}: {}", self.asked, self.text))
+    }
+}
+
+impl Caller {
+    pub fn new(base: &str, key: &str) -> Result<Self> {
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
+        Ok(Self { client, base: base.to_owned(), key: key.to_owned() })
+    }
+
+    /// The same client with another key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// Sends a request. An answer is an answer, whatever its status; an error is that of the connection.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<Answer> {
+        let asked = format!("{method} {path}");
+        let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.header("Content-Type", "application/json").body(body);
+        }
+        let answer = request.send().await?;
+        let position = answer.headers().get("weir-position").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        Ok(Answer { status: answer.status().as_u16(), position, text: answer.text().await?, asked })
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        Ok(self.send(Method::GET, path, None, &[]).await?)
+    }
+
+    /// The body of a 200.
+    pub async fn read(&self, path: &str) -> Result<Value> {
+        self.get(path).await?.expect(200)
+    }
+
+    pub async fn post(&self, path: &str, body: impl ToString) -> Result<Answer> {
+        Ok(self.send(Method::POST, path, Some(body.to_string()), &[]).await?)
+    }
+
+    pub async fn put(&self, path: &str, body: impl ToString) -> Result<Answer> {
+        Ok(self.send(Method::PUT, path, Some(body.to_string()), &[]).await?)
+    }
+}
+
+/// A workspace, with its keys.
+#[derive(Clone)]
+pub struct Shop {
+    pub slug: String,
+    pub write: Caller,
+    pub read: Caller,
+    pub admin: Caller,
+}
+
+impl Shop {
+    /// From what names the keys: `keys.json`, or the answer of `POST /api/workspaces`.
+    pub fn new(base: &str, keys: &Value) -> Result<Self> {
+        let text = |name: &str| keys[name].as_str().with_context(|| format!("no {name} in {keys}"));
+        let admin = Caller::new(base, text("admin")?)?;
+        Ok(Self {
+            slug: text("workspace")?.to_owned(),
+            write: admin.with_key(text("write")?),
+            read: admin.with_key(text("read")?),
+            admin,
+        })
+    }
+
+    pub async fn put_segment(&self, slug: &str, definition: &str) -> Result<()> {
+        let answer = self.admin.put(&format!("/api/segments/{slug}"), definition).await?;
+        ensure!(matches!(answer.status, 200 | 201), "{slug} {definition}: {} {}", answer.status, answer.text);
+        Ok(())
+    }
+
+    pub async fn put_score(&self, slug: &str, definition: &str) -> Result<()> {
+        let answer = self.admin.put(&format!("/api/scores/{slug}"), definition).await?;
+        ensure!(matches!(answer.status, 200 | 201), "{slug} {definition}: {} {}", answer.status, answer.text);
+        Ok(())
+    }
+
+    /// Waits until every segment is read in its newest version. A score put before the last segment then is, too.
+    pub async fn filled(&self) -> Result<()> {
+        eventually("every segment is filled", async || {
+            let answer = self.read.get("/api/segments").await?;
+            if answer.status == 503 {
+                return Ok(None);
+            }
+            let body = answer.expect(200)?;
+            let segments = body["segments"].as_array().cloned().unwrap_or_default();
+            if let Some(failed) = segments.iter().find(|s| s["state"] == "failed") {
+                bail!("{failed} failed");
+            }
+            let ready = segments.iter().all(|s| s["state"] == "ready" && s["serving"] == s["version"]);
+            Ok(ready.then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until the tables have everything that is on the log.
+    pub async fn caught_up(&self) -> Result<()> {
+        eventually("the tables have reached the end of the log", async || {
+            let answer = self.read.get("/api/status").await?;
+            Ok((answer.status == 200 && answer.json()?["lag"] == json!(0)).then_some(()))
+        })
+        .await
+    }
+}
+
+/// Asks until there is an answer; not for ever.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(60), "not within 60 s: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Holds the test clock.
+pub async fn hold(operator: &Caller, now: i64) -> Result<()> {
+    let body = json!({ "now": instant::format(now) });
+    operator.put("/test/clock", body).await?.expect(204)?;
+    Ok(())
+}

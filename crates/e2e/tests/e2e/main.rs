@@ -1,0 +1,19 @@
+//! Process tests: the real program, its answers over HTTP, and the oracle over the log that it left behind.
+//!
+//! A file a topic. What they share: `house` starts, kills and stops the program; `caller` speaks HTTP; `raw_log` reads
+//! the log behind the program's back; `checker` compares.
+
+mod caller;
+mod checker;
+mod house;
+mod producer;
+mod raw_log;
+
+mod clickstream;
+mod crashes;
+mod definitions;
+mod edges;
+mod poison;
+mod program;
+mod read_your_writes;
+mod sabotage;

@@ -1,0 +1,124 @@
+//! Whoever posts and then asks, sees it: with the token of the write, and without.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use rand::Rng as _;
+use reqwest::Method;
+use serde_json::{Value, json};
+use weir_e2e::history::Seeded;
+
+use crate::caller::{Answer, Caller, Shop};
+use crate::house::House;
+
+const THREADS: u64 = 8;
+const PAIRS: usize = 260;
+
+/// A read after the write whose answer is given; with its token or without.
+async fn read_after(read: &Caller, path: &str, written: &Answer, token: bool) -> Result<Value> {
+    let position = written.position.as_deref().context("no Weir-Position")?;
+    let headers: &[(&str, &str)] = if token { &[("Weir-After", position), ("Prefer", "wait=30")] } else { &[] };
+    read.send(Method::GET, path, None, headers).await?.expect(200)
+}
+
+/// A user who puts things into a cart and orders, and looks after each step.
+struct Visitor {
+    user: String,
+    points: u64,
+    events: usize,
+}
+
+impl Visitor {
+    /// One write and one read; whether the read was stale.
+    async fn pair(&mut self, shop: &Shop, rng: &mut Seeded) -> Result<bool> {
+        let name = ["cart.added", "order.completed", "LOGIN"][rng.random_range(0..3)];
+        let body = json!({"user_id": self.user, "event_type": name});
+        let written = shop.write.post("/v1/users/events", body).await?;
+        let id = written.expect(201)?["id"].clone();
+        self.events += 1;
+        self.points += u64::from(name == "LOGIN");
+        let (read, token, user) = (&shop.read, rng.random_bool(0.5), &self.user);
+        let seen = match (name, rng.random_range(0..4)) {
+            ("LOGIN", 0) => {
+                let body = read_after(read, &format!("/api/profiles/user:{user}"), &written, token).await?;
+                body["scores"]["points"] == json!(self.points)
+            }
+            (_, 1) => {
+                let path = format!("/api/profiles/user:{user}/events?limit=1000");
+                let body = read_after(read, &path, &written, token).await?;
+                body["events"].as_array().is_some_and(|events| events.iter().any(|event| event["id"] == id))
+            }
+            ("LOGIN", _) | (_, 2) => {
+                let path = format!("/v1/users/events?user_id={user}&limit=1000");
+                let body = read_after(read, &path, &written, token).await?;
+                body["points"] == json!(self.points)
+                    && body["events"].as_array().is_some_and(|events| events.len() == self.events)
+            }
+            (name, _) => {
+                let path = format!("/api/segments/abandoned-cart/members/user:{user}");
+                let body = read_after(read, &path, &written, token).await?;
+                let listed = read.read(&format!("/api/profiles/user:{user}/segments")).await?;
+                let rows = listed["segments"].as_array().context("no segments")?;
+                let listed = rows.iter().any(|row| row["slug"] == "abandoned-cart");
+                let member = name == "cart.added";
+                body["member"] == json!(member) && listed == member
+            }
+        };
+        Ok(!seen)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_read_after_a_write_is_stale() -> Result<()> {
+    let house = House::new(&[])?;
+    let weir = house.open().await?;
+    let (stale, begun) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+    let mut threads = tokio::task::JoinSet::new();
+    for thread in 0..THREADS {
+        let (shop, stale) = (weir.shop.clone(), stale.clone());
+        threads.spawn(async move {
+            let mut rng = Seeded::new(51 + thread);
+            let mut visitors: Vec<Visitor> =
+                (0..20).map(|n| Visitor { user: format!("t{thread}-{n}"), points: 0, events: 0 }).collect();
+            for _ in 0..PAIRS {
+                let n = rng.random_range(0..visitors.len());
+                if visitors[n].pair(&shop, &mut rng).await? {
+                    stale.fetch_add(1, SeqCst);
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = threads.join_next().await {
+        ended??;
+    }
+    let pairs = THREADS as usize * PAIRS;
+    eprintln!("{pairs} pairs by {THREADS} threads in {:?}, seeds 51 to 58", begun.elapsed());
+    ensure!(pairs >= 2_000, "too few pairs");
+    assert_eq!(stale.load(SeqCst), 0, "stale reads");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_and_a_key_work_when_they_are_answered() -> Result<()> {
+    let house = House::new(&[])?;
+    let weir = house.open().await?;
+    for n in 0..20 {
+        let key = weir.shop.admin.post("/api/keys", json!({"role": "read"})).await?.expect(201)?;
+        let read = weir.shop.read.with_key(key["key"].as_str().context("no key")?);
+        let put = weir.shop.admin.put(&format!("/api/segments/s{n}"), r#"{"when":{"event":"seen"}}"#).await?;
+        put.expect(201)?;
+        let body = read_after(&read, &format!("/api/segments/s{n}/definition"), &put, n % 2 == 0).await?;
+        assert_eq!(body["when"]["event"], "seen");
+        let id = key["id"].as_str().context("no id")?;
+        let revoked = weir.shop.admin.send(Method::DELETE, &format!("/api/keys/{id}"), None, &[]).await?;
+        revoked.expect(204)?;
+        // Refused within five seconds; in one process at once, as the token shows.
+        let position = revoked.position.as_deref().context("no Weir-Position")?;
+        let refused = read.send(Method::GET, "/api/segments", None, &[("Weir-After", position)]).await?;
+        assert_eq!(refused.status, 401, "{}", refused.text);
+    }
+    Ok(())
+}

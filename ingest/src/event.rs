@@ -45,7 +45,7 @@ pub(crate) fn item<'a>(
     }
     let times = times(timestamp, received_at, now)?;
     let id = given.map_or_else(|| EventId::Made(id()), EventId::Given);
-    Ok(Event { id, name, profile, identifier, times, data: properties.map(data) })
+    Ok(Event { id, name, profile, identifier, times, data: Some(data(properties)) })
 }
 
 /// What `POST /api/profiles/{id}/events` sends.
@@ -157,6 +157,8 @@ fn check_below(value: &RawValue, pointer: &str, levels: usize) -> Result<(), Pro
 }
 
 /// The text of a value that is recorded as it was sent.
-pub(crate) fn data(value: &RawValue) -> Cow<'_, str> {
-    Cow::Borrowed(value.get())
+///
+/// Without properties it is an empty object, as answers show it: sent again with `{}` it is the same event.
+pub(crate) fn data(properties: Option<&RawValue>) -> Cow<'_, str> {
+    Cow::Borrowed(properties.map_or("{}", RawValue::get))
 }

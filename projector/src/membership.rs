@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{counter, histogram};
 use tokio::time::Instant;
@@ -18,9 +19,10 @@ use crate::runner::Owned;
 /// Bytes of a batch as long as the tables keep up: small, so that a record doesn't wait for many others.
 const LIVE_BYTES: usize = 1 << 20;
 /// Bytes of a batch that has more behind it: fewer and larger transactions.
-const BEHIND_BYTES: usize = 8 << 20;
-/// Bytes of a batch while a generation is filled and nobody reads it yet.
-const FILL_BYTES: usize = 128 << 20;
+const BEHIND_BYTES: usize = 64 << 20;
+/// From the beginning of a batch to that of the next, at least: with single events coming in, a transaction for each
+/// would take the processor from those who post them.
+const PACE: Duration = Duration::from_millis(5);
 
 /// The fold of one partition into one generation.
 pub(crate) struct Membership {
@@ -31,7 +33,8 @@ pub(crate) struct Membership {
     window: i64,
     memory: Memory,
     next: u64,
-    filling: bool,
+    /// When the last batch began.
+    began: Instant,
 }
 
 impl Membership {
@@ -46,7 +49,7 @@ impl Membership {
         let mut definitions = DefinitionSet::new(log.clone(), generation.bound());
         let window = definitions.dedup_window().await?;
         let memory = Memory::take_over(generation.as_ref(), partition, next).await?;
-        Ok(Self { log, generation, partition, definitions, window, memory, next, filling: next == 0 })
+        Ok(Self { log, generation, partition, definitions, window, memory, next, began: Instant::now() })
     }
 
     /// A batch of records: what there is, up to a size that depends on how much is left behind it.
@@ -54,18 +57,15 @@ impl Membership {
         let mut chunk = self.log.read(Stream::Events, self.partition, self.next, LIVE_BYTES).await?;
         let mut records = std::mem::take(&mut chunk.records);
         let mut bytes: usize = records.iter().map(|record| record.value.len()).sum();
-        let most = if self.filling { FILL_BYTES } else { BEHIND_BYTES };
-        while bytes >= LIVE_BYTES / 2 && bytes < most {
+        while bytes >= LIVE_BYTES / 2 && bytes < BEHIND_BYTES {
             let more = self.log.read(Stream::Events, self.partition, chunk.next, LIVE_BYTES).await?;
             if more.records.is_empty() {
-                self.filling = false;
                 break;
             }
             bytes += more.records.iter().map(|record| record.value.len()).sum::<usize>();
             chunk.next = more.next;
             records.extend(more.records);
         }
-        self.filling &= bytes >= LIVE_BYTES / 2;
         Ok(records)
     }
 
@@ -85,7 +85,15 @@ impl Membership {
         self.memory.load(self.generation.as_ref(), envelopes.iter().flatten().filter_map(key)).await?;
         for (record, envelope) in records.iter().zip(&envelopes) {
             match envelope {
-                Err(poison) => batch.set_aside(record, None, poison.clone()),
+                Err(poison) => {
+                    // What the record says can't be trusted, but its key names the workspace that it was meant for.
+                    let slug = std::str::from_utf8(&record.key).ok().and_then(|key| key.split_once('/'));
+                    let workspace = match slug {
+                        Some((slug, _)) => self.definitions.workspace(slug).await?.map(|served| served.workspace),
+                        None => None,
+                    };
+                    batch.set_aside(record, workspace, poison.clone());
+                }
                 Ok(envelope) => match served.get(envelope.workspace.as_ref()).and_then(Option::as_ref) {
                     None => {
                         let reason = format!("no workspace {:?} was ever made", envelope.workspace);
@@ -103,10 +111,13 @@ impl Owned for Membership {
     const NAME: &'static str = Projection::Membership.name();
 
     async fn wait(&mut self) -> Result<(), FoldError> {
-        Ok(self.log.wait_beyond(Stream::Events, self.partition, self.next).await?)
+        self.log.wait_beyond(Stream::Events, self.partition, self.next).await?;
+        tokio::time::sleep_until(self.began + PACE).await;
+        Ok(())
     }
 
     async fn work(&mut self) -> Result<(), FoldError> {
+        self.began = Instant::now();
         let records = self.read().await?;
         let Some(last) = records.last() else { return Ok(()) };
         let (next, started) = (last.offset + 1, Instant::now());

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_event::{Envelope, Stream};
 use weir_event_log::{EventLog, LogRecord};
 use weir_segment::Event;
@@ -16,7 +18,9 @@ use crate::runner::Owned;
 
 const READ_BYTES: usize = 1 << 20;
 /// Records of one transaction: more of them share the pages of their profiles.
-const BATCH_BYTES: usize = 16 << 20;
+const BATCH_BYTES: usize = 64 << 20;
+/// From the beginning of a batch to that of the next, at least.
+const PACE: Duration = Duration::from_millis(20);
 
 /// The timeline of one partition in one generation.
 pub(crate) struct Timeline {
@@ -28,6 +32,8 @@ pub(crate) struct Timeline {
     next: u64,
     /// Where membership stood when it was last looked at.
     admitted: u64,
+    /// When the last batch began.
+    began: Instant,
 }
 
 impl Timeline {
@@ -41,7 +47,7 @@ impl Timeline {
         let next = crate::position(generation.as_ref(), Projection::Timeline, partition).await?;
         crate::check_end(log.as_ref(), Projection::Timeline, partition, next).await?;
         let definitions = DefinitionSet::new(log.clone(), generation.bound());
-        Ok(Self { log, store, generation, partition, definitions, next, admitted: next })
+        Ok(Self { log, store, generation, partition, definitions, next, admitted: next, began: Instant::now() })
     }
 
     async fn rows(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<Vec<TimelineRow>, FoldError> {
@@ -80,10 +86,12 @@ impl Owned for Timeline {
                 std::future::pending::<()>().await;
             }
         }
+        tokio::time::sleep_until(self.began + PACE).await;
         Ok(())
     }
 
     async fn work(&mut self) -> Result<(), FoldError> {
+        self.began = Instant::now();
         let mut records: Vec<LogRecord> = Vec::new();
         let (mut next, mut bytes) = (self.next, 0);
         while next < self.admitted && bytes < BATCH_BYTES {

@@ -1,5 +1,8 @@
 //! Live, resumed after stops, and rebuilt from the first offset: the same tables.
 
+// Helpers of tests may panic; clippy knows only the tests themselves.
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

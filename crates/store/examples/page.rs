@@ -178,7 +178,7 @@ async fn batches(store: &SqliteStore) {
             ..MembershipBatch::default()
         }),
         ("cards", |keys, at, _| MembershipBatch {
-            cards: keys.iter().map(|key| Card { key: *key, card: vec![at.to_le_bytes()[2]; 60] }).collect(),
+            cards: keys.iter().map(|key| Card { key: *key, card: vec![(at / BATCH).to_le_bytes()[0]; 60] }).collect(),
             ..MembershipBatch::default()
         }),
         ("spans, entering", |keys, at, spans| {

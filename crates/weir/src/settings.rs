@@ -70,6 +70,11 @@ impl Settings {
         if self.demo && self.test_clock {
             config.refuse("--demo posts at the pace of the real clock; leave one of --demo and --test-clock out");
         }
+        if let (LogUrl::Sqlite(log), StoreUrl::Sqlite(store)) = (&self.log, &self.store)
+            && log == store
+        {
+            config.refuse("--log and --store name one file; give the tables a file of their own");
+        }
         if let LogUrl::Kafka { .. } = self.log {
             config.refuse("--log: this release has no Kafka log; use sqlite:PATH");
         }

@@ -1,6 +1,7 @@
 //! `weir up`: ingest, projector and query API in one process.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use axum::http::{HeaderName, HeaderValue};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir_event::{Clock, Position};
-use weir_event_log::{EventLog, OpenError, OpenOptions};
+use weir_event_log::{EventLog, LogUrl, OpenError, OpenOptions};
 use weir_http::{ServeOptions, WrapOptions, serve, wrap};
 use weir_ingest::Ingest;
 use weir_ingest::bootstrap::{self, BootstrapError, OpenSettings};
@@ -82,6 +83,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
 
 async fn run(settings: Settings) -> anyhow::Result<Exit> {
     let directory = Directory::take(&settings.data)?;
+    let _log_directory = take_log_directory(&settings)?;
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.with_context(|| format!("can't listen on {}", settings.listen))?;
     let at = listener.local_addr()?;
@@ -115,6 +117,14 @@ async fn run(settings: Settings) -> anyhow::Result<Exit> {
     let exit = supervisor.run(signals()?).await;
     log.close().await;
     Ok(exit)
+}
+
+/// A log outside the data directory has one writer too.
+fn take_log_directory(settings: &Settings) -> anyhow::Result<Option<Directory>> {
+    let LogUrl::Sqlite(log) = &settings.log else { return Ok(None) };
+    let directory = log.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let same = directory.canonicalize().is_ok_and(|path| settings.data.canonicalize().is_ok_and(|data| data == path));
+    if same { Ok(None) } else { Directory::take(directory).map(Some) }
 }
 
 /// Makes the first workspace if there is none; answers its keys if it made them.

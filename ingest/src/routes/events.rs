@@ -43,7 +43,7 @@ pub(super) async fn post_one(State(ingest): State<Ingest>, path: Part, request: 
         profile: profile.resolve(member.namespace),
         identifier: identifier_of(profile),
         times,
-        data: posted.properties.map(event::data),
+        data: Some(event::data(posted.properties)),
     };
     let recorded = one(&member, receipt.now, &event);
     let position = ingest.append(&member, receipt, recorded).await?;

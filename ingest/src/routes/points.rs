@@ -44,7 +44,7 @@ pub(super) async fn post_event(State(ingest): State<Ingest>, request: Request) -
         profile: asked.user.profile_id(member.namespace),
         identifier: Some(asked.user.clone()),
         times,
-        data: None,
+        data: Some(event::data(None)),
     };
     let recorded = one(&member, receipt.now, &event);
     let position = ingest.append(&member, receipt, recorded).await?;

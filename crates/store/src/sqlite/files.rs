@@ -135,6 +135,8 @@ pub(super) fn options(path: &Path, synchronous: SqliteSynchronous, cache_mib: i6
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging()
+        // A statement over many rows copies each page before it changes it; on disk that was 40 % of what was written.
+        .pragma("temp_store", "MEMORY")
         .pragma("cache_size", format!("-{}", cache_mib * 1024))
 }
 

@@ -31,7 +31,8 @@ pub(crate) fn item<'a>(
     check_size(text)?;
     let mut object = JsonObject::parse(text, ITEM)?;
     let named = name_of(&mut object);
-    let (profile, identifier) = profile(&mut object, member.namespace)?;
+    let named_by = profile(&mut object, member.namespace);
+    let (profile, identifier) = named_by.map_err(|missing| unknown_first(text, ITEM, missing))?;
     let (timestamp, received_at) = (object.instant("timestamp"), object.instant("received_at"));
     let (given, properties) = (given_id(&mut object), object.object("properties"));
     let name = finish(object, named)?;
@@ -109,6 +110,12 @@ fn profile(object: &mut JsonObject<'_>, namespace: Uuid) -> Result<(ProfileId, O
         }
         (by_id, names) => Err(how_many(names + usize::from(by_id), "`profile_id`, ")),
     }
+}
+
+/// Who sends no identifier may have misspelt one: an unknown field is told first, with what it may have been meant for.
+#[cold]
+pub(crate) fn unknown_first(text: &str, fields: &'static [&'static str], missing: Problem) -> Problem {
+    JsonObject::parse(text, fields).and_then(JsonObject::finish).err().unwrap_or(missing)
 }
 
 fn given(object: &JsonObject<'_>) -> impl Iterator<Item = (&'static str, IdentifierKind)> {

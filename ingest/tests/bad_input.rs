@@ -402,3 +402,11 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_misspelt_identifier_is_told_what_it_was_meant_for() {
+    let house = House::new().await;
+    let answer = house.post("/api/profiles", r#"{"emial":"a@b.example"}"#).await;
+    assert_eq!((answer.status, answer.body["code"].as_str()), (422, Some("unknown_field")));
+    assert!(answer.body["detail"].as_str().unwrap().contains("did you mean `email`"), "{}", answer.body["detail"]);
+}

@@ -71,7 +71,9 @@ pub(super) async fn update(State(ingest): State<Ingest>, path: Part, request: Re
 fn registered<'a>(body: &'a Bytes, member: &Member) -> Result<Fact<'a>, Problem> {
     const FIELDS: &[&str] = &["email", "user_id", "anonymous_id", "name", "traits", "timestamp"];
     let mut object = object(body, FIELDS)?;
-    let identifier = event::identifier(&mut object)?;
+    let identifier = event::identifier(&mut object).map_err(|missing| {
+        utf8(body).map_or_else(|problem| problem, |text| event::unknown_first(text.trim_ascii(), FIELDS, missing))
+    })?;
     let (name, traits, timestamp) = known(&mut object);
     let identifier = event::finish(object, identifier)?;
     let profile = identifier.profile_id(member.namespace);

@@ -57,7 +57,7 @@ impl Membership {
         let mut chunk = self.log.read(Stream::Events, self.partition, self.next, LIVE_BYTES).await?;
         let mut records = std::mem::take(&mut chunk.records);
         let mut bytes: usize = records.iter().map(|record| record.value.len()).sum();
-        while bytes >= LIVE_BYTES / 2 && bytes < BEHIND_BYTES {
+        while (LIVE_BYTES / 2..BEHIND_BYTES).contains(&bytes) {
             let more = self.log.read(Stream::Events, self.partition, chunk.next, LIVE_BYTES).await?;
             if more.records.is_empty() {
                 break;

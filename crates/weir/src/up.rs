@@ -182,7 +182,7 @@ async fn start_query(
     Ok(router)
 }
 
-/// The projector has a thread of its own: folding a large batch must not hold up requests.
+/// The projector has threads of its own: folding a large batch must not hold up requests, nor the timeline a membership.
 fn start_projector(
     supervisor: &mut Supervisor,
     log: &Arc<dyn EventLog>,
@@ -196,7 +196,7 @@ fn start_projector(
     let (log, store, clock) = (log.clone(), store.clone(), clock.clone());
     let (tell, told) = tokio::sync::oneshot::channel();
     let work = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let ended = match runtime {
             Ok(runtime) => {
                 runtime.block_on(weir_projector::run(log, store, clock, component, stop)).map_err(anyhow::Error::from)

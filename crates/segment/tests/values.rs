@@ -402,7 +402,7 @@ fn an_explanation_shows_what_was_found() {
     profile.at("v", 2, "{}").at("v", 3, "{}").at("a", 4, "{}");
     let told = serde_json::to_value(profile.explained(4 * SECOND)).unwrap();
     let expected: Value = serde_json::from_str(
-        r#"{"member":true,"next_flip":"2027-01-15T08:00:09.000000Z","conditions":{
+        r#"{"exists": true, "member":true,"next_flip":"2027-01-15T08:00:09.000000Z","conditions":{
             "condition":"all","holds":true,"next_flip":"2027-01-15T08:00:09.000000Z","conditions":[
             {"condition":"event","holds":true,"next_flip":"2027-01-15T08:00:12.000000Z",
              "found":{"counted":2,"or_more":true,"latest":{"id":"v3","at":"2027-01-15T08:00:03.000000Z"}}},

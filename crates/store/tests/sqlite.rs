@@ -67,7 +67,7 @@ async fn sqlite_conforms_on_one_thread() {
 async fn files_of_unknown_generations_are_deleted_and_no_others() {
     let directory = Directory::new();
     let store = directory.open().await;
-    store.create(0, 1).await.unwrap();
+    store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
     drop(store);
     let path = |name: &str| directory.0.path().join(name);
     let strangers = ["store.db.7", "store.db.7-wal", "store.db.7-timeline", "store.db.8-timeline-shm"];
@@ -111,14 +111,14 @@ async fn a_file_that_is_no_database_is_damaged() {
 async fn tables_of_another_release_are_filled_anew() {
     let directory = Directory::new();
     let store = directory.open().await;
-    let id = store.create(0, 1).await.unwrap();
-    store.promote(id).await.unwrap();
+    let id = store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
+    store.promote(id, None).await.unwrap();
     drop(store);
     run_sql(&directory.0.path().join(format!("store.db.{}", id.0)), "PRAGMA user_version = 99").await;
     let store = directory.open().await;
     assert!(store.live().await.unwrap().is_none());
     assert_eq!(store.generations().await.unwrap(), []);
-    let id = store.create(0, 1).await.unwrap();
+    let id = store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
     drop(store);
     run_sql(&directory.store(), "PRAGMA user_version = 99").await;
     let store = directory.open().await;

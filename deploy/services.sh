@@ -96,6 +96,9 @@ find_java() {
 need_java() { # sets `java`
   java="$(find_java)" && return
   install_package "Java 17 or later" openjdk-17-jre-headless
+  # A new Java has a list of authorities of its own, and may lack those that were added to this machine by hand: Maven
+  # would fail behind a proxy that has one of them.
+  if command -v update-ca-certificates >/dev/null; then update-ca-certificates --fresh >&2 9>&-; fi
   java="$(find_java)" || fail "openjdk-17-jre-headless was installed, but no java of 17 or later is found"
 }
 
@@ -108,8 +111,10 @@ need_jars() { # sets `jars`
   mkdir -p "$cache"
   local fetched
   fetched="$(mktemp -d "$cache/fetching.XXXXXX")"
-  if ! JAVA_HOME="$(dirname "$(dirname "$(readlink -f "$java")")")" mvn -q -B -Dstyle.color=never --strict-checksums -f "$here/kafka/pom.xml" \
-    dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$fetched" >&2 9>&-; then
+  if ! JAVA_HOME="$(dirname "$(dirname "$(readlink -f "$java")")")" \
+    mvn -q -B -Dstyle.color=never --strict-checksums -f "$here/kafka/pom.xml" \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$fetched" >&2 9>&-; then
     rm -rf "$fetched"
     fail "Maven could not fetch Kafka's jars (see above)"
   fi

@@ -9,7 +9,7 @@ use weir_store::{Contents, Count, ProfileKey, ProfileRow, SpanKey, Table, TableR
 
 use crate::admission::{SeenIds, ids_of};
 use crate::error::FoldError;
-use crate::memory;
+use crate::redo::{self, Entry};
 
 /// A row in its normal form.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,9 @@ pub(crate) struct Row {
     pub profile: Option<ProfileId>,
     /// Which it is, if nobody's.
     pub place: Place,
-    /// What it holds.
+    /// How many rows it stands for.
+    pub rows: u64,
+    /// What it holds; the sum, if it stands for several.
     pub digest: u128,
 }
 
@@ -98,21 +100,36 @@ async fn states(
     window: i64,
     each: &mut (impl FnMut(Row) + Send),
 ) -> Result<(), FoldError> {
-    let mut waiting: HashMap<ProfileKey, ProfileRow> = HashMap::new();
+    let mut waiting: HashMap<ProfileKey, Waiting> = HashMap::new();
     let mut redo = contents.rows(Table::StateRedo);
     while let Some(TableRow::Redo(_, rows)) = redo.try_next().await? {
-        waiting.extend(memory::decode(&rows)?.into_iter().map(|row| (row.key, row)));
+        for entry in redo::decode(&rows)? {
+            match entry {
+                Entry::Row(row, below) => {
+                    let own = redo::checksum(&row);
+                    waiting.insert(row.key, Waiting { digest: Folded::of(&row, window)?, own, below });
+                }
+                Entry::Moved(key) => {
+                    if let Some(row) = waiting.get_mut(&key) {
+                        row.below = row.own;
+                    }
+                }
+            }
+        }
     }
     drop(redo);
     // Profiles with chunks, and the latest arrival of each: it says which ids are still looked at.
     let mut chunked: HashMap<ProfileKey, i64> = HashMap::new();
-    for row in waiting.values() {
-        state(row, window, &mut chunked, each)?;
+    for (key, row) in &waiting {
+        row.digest.tell(*key, &mut chunked, each);
     }
     let mut rows = contents.rows(Table::States);
     while let Some(TableRow::State(row)) = rows.try_next().await? {
-        if !waiting.contains_key(&row.key) {
-            state(&row, window, &mut chunked, each)?;
+        match waiting.get(&row.key) {
+            None => Folded::of(&row, window)?.tell(row.key, &mut chunked, each),
+            Some(instead) if instead.below == redo::checksum(&row) => {}
+            // Nobody reads it at present, but it isn't what was written there.
+            Some(_) => each(of_profile("states", row.key.profile, digest(&[&[2], &row.state, &row.open_spans]))),
         }
     }
     drop(rows);
@@ -131,30 +148,46 @@ async fn states(
     Ok(())
 }
 
-fn state(
-    row: &ProfileRow,
-    window: i64,
-    chunked: &mut HashMap<ProfileKey, i64>,
-    each: &mut impl FnMut(Row),
-) -> Result<(), FoldError> {
-    let own = SeenIds::decode(&row.event_ids, &[])?;
-    if row.id_chunks > 0 {
-        chunked.insert(row.key, own.newest());
+/// A row that waits.
+struct Waiting {
+    digest: Folded,
+    /// Its checksum.
+    own: u64,
+    /// The checksum of the row that lies in its place meanwhile.
+    below: u64,
+}
+
+/// What the fold knows of a profile, digested.
+struct Folded {
+    state: u128,
+    ids: (u64, u128),
+    newest: i64,
+    chunks: bool,
+}
+
+impl Folded {
+    fn of(row: &ProfileRow, window: i64) -> Result<Self, FoldError> {
+        let own = SeenIds::decode(&row.event_ids, &[])?;
+        let state = digest(&[
+            &row.key.workspace.to_be_bytes(),
+            row.key.profile.0.as_bytes(),
+            &row.last_offset.to_be_bytes(),
+            &own.newest().to_be_bytes(),
+            &row.state,
+            &row.open_spans,
+        ]);
+        let add = |(rows, sum): (u64, u128), id| (rows + 1, sum.wrapping_add(id_digest(row.key, id)));
+        let ids = own.within(window).fold((0, 0), add);
+        Ok(Self { state, ids, newest: own.newest(), chunks: row.id_chunks > 0 })
     }
-    for id in own.within(window) {
-        each(ids(row.key, id_digest(row.key, id)));
+
+    fn tell(&self, key: ProfileKey, chunked: &mut HashMap<ProfileKey, i64>, each: &mut impl FnMut(Row)) {
+        if self.chunks {
+            chunked.insert(key, self.newest);
+        }
+        each(of_profile("states", key.profile, self.state));
+        each(Row { rows: self.ids.0, ..ids(key, self.ids.1) });
     }
-    let workspace = row.key.workspace.to_be_bytes();
-    let sum = digest(&[
-        &workspace,
-        row.key.profile.0.as_bytes(),
-        &row.last_offset.to_be_bytes(),
-        &own.newest().to_be_bytes(),
-        &row.state,
-        &row.open_spans,
-    ]);
-    each(of_profile("states", row.key.profile, sum));
-    Ok(())
 }
 
 fn ids(key: ProfileKey, digest: u128) -> Row {
@@ -245,13 +278,13 @@ fn plain(row: &TableRow) -> Row {
 }
 
 fn of_profile(table: &'static str, profile: ProfileId, digest: u128) -> Row {
-    Row { table, profile: Some(profile), place: Place::None, digest }
+    Row { table, profile: Some(profile), place: Place::None, rows: 1, digest }
 }
 
 fn at(table: &'static str, place: Place, parts: &[&[u8]]) -> Row {
     let number = place.number().to_be_bytes();
     let all: Vec<&[u8]> = std::iter::once(&number[..]).chain(parts.iter().copied()).collect();
-    Row { table, profile: None, place, digest: digest(&all) }
+    Row { table, profile: None, place, rows: 1, digest: digest(&all) }
 }
 
 /// The first 128 bits of the SHA-256 of the parts, each with its length.

@@ -10,6 +10,7 @@ mod generations;
 mod membership;
 mod memory;
 mod rebuilds;
+mod redo;
 mod runner;
 pub mod sabotage;
 mod timeline;

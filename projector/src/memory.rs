@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
-use weir_event::ProfileId;
 use weir_store::{Fence, Generation, MembershipBatch, ProfileKey, ProfileRow};
 
-use crate::admission::{IdsDamaged, SeenIds};
+use crate::admission::SeenIds;
 use crate::error::FoldError;
+use crate::redo::{self, Entry};
 
 /// Rows that may wait; from here on as many are moved as come in.
 const WAITING: usize = 300_000;
@@ -32,6 +32,8 @@ pub(crate) struct Held {
     pub open_spans: Vec<u8>,
     /// What admission knows.
     pub ids: SeenIds,
+    /// The checksum of the row in the states table that this one counts instead of; 0 while there is none.
+    below: u64,
 }
 
 /// The profiles of a partition.
@@ -59,9 +61,21 @@ impl Memory {
         };
         let mut rows = BTreeMap::new();
         for redo in generation.redo(partition).await? {
-            rows.extend(decode(&redo)?.into_iter().map(|row| (row.key, row)));
+            for entry in redo::decode(&redo)? {
+                match entry {
+                    Entry::Row(row, below) => {
+                        memory.waiting.insert(row.key);
+                        rows.insert(row.key, (row, below));
+                    }
+                    Entry::Moved(key) => {
+                        memory.waiting.remove(&key);
+                        if let Some((row, below)) = rows.get_mut(&key) {
+                            *below = redo::checksum(row);
+                        }
+                    }
+                }
+            }
         }
-        memory.waiting.extend(rows.keys());
         memory.hold(generation, rows.into_values()).await?;
         Ok(memory)
     }
@@ -78,19 +92,19 @@ impl Memory {
         let missing: BTreeSet<ProfileKey> = keys.filter(|key| !self.held.contains_key(key)).collect();
         let missing: Vec<ProfileKey> = missing.into_iter().collect();
         let rows = generation.profiles(&missing).await?;
-        self.hold(generation, rows.into_iter()).await
+        self.hold(generation, rows.into_iter().map(|row| (row.clone(), redo::checksum(&row)))).await
     }
 
     async fn hold(
         &mut self,
         generation: &dyn Generation,
-        rows: impl Iterator<Item = ProfileRow>,
+        rows: impl Iterator<Item = (ProfileRow, u64)>,
     ) -> Result<(), FoldError> {
-        for row in rows {
+        for (row, below) in rows {
             let chunks = if row.id_chunks > 0 { generation.id_chunks(row.key).await? } else { Vec::new() };
             let ids = SeenIds::decode(&row.event_ids, &chunks)?;
             let (last_offset, state, open_spans) = (Some(row.last_offset), row.state, row.open_spans);
-            self.held.insert(row.key, Held { last_offset, state, open_spans, ids });
+            self.held.insert(row.key, Held { last_offset, state, open_spans, ids, below });
         }
         Ok(())
     }
@@ -112,14 +126,14 @@ impl Memory {
         self.waiting.extend(changed);
         if changed.len() >= DIRECT {
             let all = std::mem::take(&mut self.waiting);
-            batch.profiles.extend(all.iter().map(|key| self.row(*key)));
+            batch.profiles.extend(all.iter().map(|key| self.place(*key)));
             batch.redo_done = Some(fence.expected);
             (self.moved_to, self.pass_began) = (None, fence.next);
             return;
         }
-        let mut redo = Vec::new();
-        changed.iter().for_each(|key| encode(&self.row(*key), &mut redo));
-        batch.redo = redo;
+        for key in changed {
+            redo::row(&self.row(*key), self.held.get(key).map_or(0, |held| held.below), &mut batch.redo);
+        }
         self.move_rows(batch, changed.len(), fence);
     }
 
@@ -130,7 +144,8 @@ impl Memory {
         let moved: Vec<ProfileKey> = self.waiting.range((from, Bound::Unbounded)).take(count).copied().collect();
         for key in &moved {
             self.waiting.remove(key);
-            batch.profiles.push(self.row(*key));
+            redo::moved(*key, &mut batch.redo);
+            batch.profiles.push(self.place(*key));
         }
         self.moved_to = moved.last().copied();
         if moved.len() < count {
@@ -162,6 +177,13 @@ impl Memory {
         });
     }
 
+    /// The row, on its way to where it belongs.
+    fn place(&mut self, key: ProfileKey) -> ProfileRow {
+        let row = self.row(key);
+        self.profile(key).below = redo::checksum(&row);
+        row
+    }
+
     fn row(&self, key: ProfileKey) -> ProfileRow {
         // Rows that wait are never let go of; a key that isn't held could only be one that nothing was folded for.
         let empty = Held::default();
@@ -181,49 +203,4 @@ impl Held {
     fn bytes(&self) -> usize {
         size_of::<(ProfileKey, Self)>() + self.state.capacity() + self.open_spans.capacity() + self.ids.bytes()
     }
-}
-
-fn encode(row: &ProfileRow, out: &mut Vec<u8>) {
-    out.extend_from_slice(&row.key.workspace.to_be_bytes());
-    out.extend_from_slice(row.key.profile.0.as_bytes());
-    out.extend_from_slice(&row.last_offset.to_be_bytes());
-    out.extend_from_slice(&row.id_chunks.to_be_bytes());
-    for part in [&row.state, &row.open_spans, &row.event_ids] {
-        // A row is a few kilobytes; the states of one profile are bounded.
-        out.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-        out.extend_from_slice(part);
-    }
-}
-
-/// The rows of a batch's redo.
-pub(crate) fn decode(mut redo: &[u8]) -> Result<Vec<ProfileRow>, IdsDamaged> {
-    let mut rows = Vec::new();
-    while !redo.is_empty() {
-        let row = &mut redo;
-        rows.push(ProfileRow {
-            key: ProfileKey {
-                workspace: u64::from_be_bytes(take(row)?),
-                profile: ProfileId(uuid::Uuid::from_bytes(take(row)?)),
-            },
-            last_offset: u64::from_be_bytes(take(row)?),
-            id_chunks: u32::from_be_bytes(take(row)?),
-            state: part(row)?,
-            open_spans: part(row)?,
-            event_ids: part(row)?,
-        });
-    }
-    Ok(rows)
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], IdsDamaged> {
-    let (taken, rest) = bytes.split_first_chunk::<N>().ok_or(IdsDamaged)?;
-    *bytes = rest;
-    Ok(*taken)
-}
-
-fn part(bytes: &mut &[u8]) -> Result<Vec<u8>, IdsDamaged> {
-    let length = usize::try_from(u32::from_be_bytes(take(bytes)?)).map_err(|_| IdsDamaged)?;
-    let (taken, rest) = bytes.split_at_checked(length).ok_or(IdsDamaged)?;
-    *bytes = rest;
-    Ok(taken.to_vec())
 }

@@ -46,7 +46,7 @@ impl UnderWay {
 
 /// Whether a rebuild needs the generation.
 pub(crate) fn needs(rebuilds: &[NotedRebuild], id: GenerationId) -> bool {
-    let newest = rebuilds.last().map(|noted| noted.id);
+    let newest = rebuilds.iter().rfind(|noted| noted.rebuild.generation > 0).map(|noted| noted.id);
     rebuilds.iter().any(|noted| {
         let rebuild = &noted.rebuild;
         let left = rebuild.state == RebuildState::Promoted && rebuild.reason.is_none() && newest == Some(noted.id);

@@ -157,9 +157,9 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn add(&mut self, digest: u128) {
-        self.rows += 1;
-        self.sum = self.sum.wrapping_add(digest);
+    fn add(&mut self, row: &Row) {
+        self.rows += row.rows;
+        self.sum = self.sum.wrapping_add(row.digest);
     }
 }
 
@@ -177,7 +177,7 @@ async fn digest(mut contents: Box<dyn Contents>, id: GenerationId, window: i64) 
     let mut tables = Tables::new();
     let add = |row: Row| {
         let buckets = tables.entry(row.table).or_insert_with(|| vec![Bucket::default(); BUCKETS]);
-        buckets[bucket(&row)].add(row.digest);
+        buckets[bucket(&row)].add(&row);
     };
     visit(contents.as_mut(), window, add).await?;
     let wrong = tree_check::check(contents.as_mut(), id).await?;
@@ -216,7 +216,7 @@ async fn look(
     let add = |row: Row| {
         if buckets.contains(&(row.table, bucket(&row))) {
             let place = if row.profile.is_some() { Place::None } else { row.place };
-            named.entry((row.table, row.profile, place)).or_default().add(row.digest);
+            named.entry((row.table, row.profile, place)).or_default().add(&row);
         }
     };
     visit(contents, window, add).await?;

@@ -1,0 +1,273 @@
+//! Rebuilds: filled beside the live tables, compared with them row by row, read and not read again.
+
+// Helpers of tests may panic; clippy knows only the tests themselves.
+#![allow(clippy::unwrap_used)]
+
+mod world;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use weir_event::{Clock, Stream};
+use weir_event_log::{EventLog, LogAppender as _, MemoryLog, Record};
+use weir_lifecycle::Health;
+use weir_projector::FoldError;
+use weir_store::{GenerationId, NotedRebuild, Rebuild, RebuildRequest, RebuildState, Store};
+use world::{Made, block_on, made, new_log, open, project, records};
+
+/// A projector that runs, and an operator who asks it.
+struct House {
+    store: Arc<dyn Store>,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), FoldError>>,
+}
+
+impl House {
+    fn start(log: &Arc<MemoryLog>, store: &Arc<dyn Store>) -> Self {
+        let stop = CancellationToken::new();
+        let health = Health::default().component("projector");
+        let held: Arc<dyn EventLog> = log.clone();
+        let running = tokio::spawn(weir_projector::run(held, store.clone(), Clock::system(), health, stop.clone()));
+        Self { store: store.clone(), stop, running }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.running.await.unwrap().unwrap();
+    }
+
+    async fn begin(&self) -> Uuid {
+        let id = Uuid::now_v7();
+        assert!(NotedRebuild::asked_for(id, 0).note(self.store.as_ref()).await.unwrap());
+        self.until(id, |rebuild| rebuild.asked.is_none()).await;
+        self.until(id, |rebuild| rebuild.state != RebuildState::Filling).await;
+        id
+    }
+
+    async fn ask(&self, id: Uuid, request: RebuildRequest) -> Rebuild {
+        loop {
+            let mut noted = self.noted(id).await;
+            noted.rebuild.asked = Some(request);
+            if noted.note(self.store.as_ref()).await.unwrap() {
+                return self.until(id, |rebuild| rebuild.asked.is_none()).await;
+            }
+        }
+    }
+
+    async fn noted(&self, id: Uuid) -> NotedRebuild {
+        NotedRebuild::all(self.store.as_ref()).await.unwrap().into_iter().find(|noted| noted.id == id).unwrap()
+    }
+
+    async fn until(&self, id: Uuid, reached: impl Fn(&Rebuild) -> bool) -> Rebuild {
+        let mut changes = self.store.changes();
+        let wait = async {
+            loop {
+                let rebuild = self.noted(id).await.rebuild;
+                if reached(&rebuild) {
+                    return rebuild;
+                }
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the rebuild comes so far")
+    }
+
+    async fn live(&self) -> u64 {
+        self.store.live().await.unwrap().unwrap().id().0
+    }
+}
+
+const PROMOTE: RebuildRequest = RebuildRequest::Promote { accept_differences: false };
+const PROMOTE_ANYWAY: RebuildRequest = RebuildRequest::Promote { accept_differences: true };
+
+fn refusal(rebuild: &Rebuild) -> Option<&str> {
+    rebuild.refused.as_ref().map(|refused| refused.code.as_str())
+}
+
+#[test]
+fn a_rebuild_of_any_history_is_the_same_to_the_last_row() {
+    let cases = Config { cases: 24, ..Config::default() };
+    let input = (proptest::collection::vec(made(), 1..120), proptest::collection::vec(1..12_usize, 1..6), 1..4_u32);
+    TestRunner::new(cases)
+        .run(&input, |(events, splits, partitions)| {
+            block_on(async {
+                let log = new_log(partitions).await;
+                let place = tempfile::tempdir().unwrap();
+                let mut rest = records(&events);
+                let mut sizes = splits.iter().cycle();
+                while !rest.is_empty() {
+                    let batch: Vec<Record> = rest.drain(..(*sizes.next().unwrap()).min(rest.len())).collect();
+                    log.append(Stream::Events, batch).await.unwrap();
+                    project(&log, &open(place.path()).await, 1).await;
+                }
+                let house = House::start(&log, &open(place.path()).await);
+                let id = house.begin().await;
+                let verified = house.ask(id, RebuildRequest::Verify).await;
+                let comparison = verified.comparison.unwrap();
+                prop_assert_eq!(&comparison.differences, &[]);
+                prop_assert_eq!((verified.state, comparison.found), (RebuildState::Verified, 0));
+                prop_assert_eq!(
+                    comparison.rows["records"] + comparison.rows.get("not_admitted").unwrap_or(&0),
+                    events.len() as u64
+                );
+                house.stop().await;
+                Ok(())
+            })
+        })
+        .unwrap();
+}
+
+/// Many events of few profiles, so that each table has rows.
+fn busy() -> Vec<Record> {
+    let names = ["product.viewed", "cart.added", "order.completed", "profile.updated", "PURCHASE"];
+    let mut events: Vec<Made> = (0..600_i64)
+        .map(|i| Made(u8::try_from(i % 4).unwrap(), names[usize::try_from(i % 5).unwrap()], 0, -(i % 50), i64::from(i % 12 == 0)))
+        .collect();
+    for (i, event) in events.iter_mut().enumerate() {
+        event.2 = u8::try_from(i % 250).unwrap();
+    }
+    let mut records = records(&events);
+    records.insert(3, Record::new("default/x", "{"));
+    records
+}
+
+async fn live_tables(place: &std::path::Path, log: &Arc<MemoryLog>) {
+    let mut rest = busy();
+    while !rest.is_empty() {
+        log.append(Stream::Events, rest.drain(..50.min(rest.len())).collect()).await.unwrap();
+        project(log, &open(place).await, 1).await;
+    }
+}
+
+#[test]
+fn a_promoted_rebuild_is_read_and_can_be_rolled_back() {
+    block_on(async {
+        let (log, place) = (new_log(2).await, tempfile::tempdir().unwrap());
+        live_tables(place.path(), &log).await;
+        let house = House::start(&log, &open(place.path()).await);
+        let before = house.live().await;
+        let id = house.begin().await;
+        assert_eq!(refusal(&house.ask(id, PROMOTE).await), Some("rebuild_unverified"));
+        assert_eq!(refusal(&house.ask(id, RebuildRequest::Rollback).await), Some("rebuild_not_promoted"));
+        let other = Uuid::now_v7();
+        assert!(NotedRebuild::asked_for(other, 0).note(house.store.as_ref()).await.unwrap());
+        let other = house.until(other, |rebuild| rebuild.asked.is_none()).await;
+        assert_eq!((refusal(&other), other.state), (Some("rebuild_open"), RebuildState::Aborted));
+        assert_eq!(house.ask(id, RebuildRequest::Verify).await.state, RebuildState::Verified);
+        assert_eq!(house.ask(id, PROMOTE).await.state, RebuildState::Promoted);
+        let promoted = house.live().await;
+        assert!(promoted > before);
+        assert_eq!(refusal(&house.ask(id, RebuildRequest::Verify).await), Some("rebuild_closed"));
+        // Both follow what comes.
+        log.append(Stream::Events, records(&[Made(1, "cart.added", 251, 0, 9_000)])).await.unwrap();
+        assert_eq!(house.ask(id, RebuildRequest::Rollback).await.state, RebuildState::RolledBack);
+        assert_eq!(house.live().await, before);
+        assert_eq!(refusal(&house.ask(id, PROMOTE).await), Some("rebuild_unverified"));
+        assert_eq!(house.ask(id, RebuildRequest::Verify).await.state, RebuildState::Verified);
+        assert_eq!(house.ask(id, PROMOTE).await.state, RebuildState::Promoted);
+        // What is let go can't be had back, and its tables go.
+        assert!(house.ask(id, RebuildRequest::Abort).await.reason.is_some());
+        assert_eq!(refusal(&house.ask(id, RebuildRequest::Rollback).await), Some("rebuild_closed"));
+        let mut changes = house.store.changes();
+        while house.store.generations().await.unwrap().len() > 1 {
+            changes.changed().await.unwrap();
+        }
+        assert_eq!(house.live().await, promoted);
+        house.stop().await;
+    });
+}
+
+#[test]
+fn a_rebuild_goes_on_after_a_stop() {
+    block_on(async {
+        let (log, place) = (new_log(2).await, tempfile::tempdir().unwrap());
+        live_tables(place.path(), &log).await;
+        let house = House::start(&log, &open(place.path()).await);
+        let id = Uuid::now_v7();
+        assert!(NotedRebuild::asked_for(id, 0).note(house.store.as_ref()).await.unwrap());
+        house.stop().await;
+        let house = House::start(&log, &open(place.path()).await);
+        let following = house.until(id, |rebuild| rebuild.state == RebuildState::Following).await;
+        house.stop().await;
+        let house = House::start(&log, &open(place.path()).await);
+        let verified = house.ask(id, RebuildRequest::Verify).await;
+        assert_eq!((verified.state, verified.generation), (RebuildState::Verified, following.generation));
+        assert_eq!(house.ask(id, RebuildRequest::Abort).await.state, RebuildState::Aborted);
+        assert_eq!(refusal(&house.ask(id, RebuildRequest::Abort).await), Some("rebuild_closed"));
+        house.stop().await;
+    });
+}
+
+/// A row of each table, changed as somebody with a database tool would. The second word names the table that it is found in.
+const CHANGES: &[(&str, &str, &str)] = &[
+    ("", "control", "UPDATE control SET record = unhex(hex(record) || '20') WHERE log_offset = 1"),
+    (
+        "",
+        "profiles",
+        "UPDATE profiles SET card = unhex(hex(card) || '00') WHERE profile = (SELECT max(profile) FROM profiles)",
+    ),
+    ("", "profiles", "DELETE FROM profiles WHERE profile = (SELECT max(profile) FROM profiles)"),
+    ("", "states", "UPDATE state_redo SET rows = unhex(substr(hex(rows), 1, 2 * length(rows) - 2) || '00')"),
+    (
+        "",
+        "states",
+        "UPDATE states SET state = unhex(hex(state) || '00') WHERE profile = (SELECT min(profile) FROM states)",
+    ),
+    ("", "states", "UPDATE states SET last_offset = 1 WHERE profile = (SELECT max(profile) FROM states)"),
+    ("", "event_ids", "UPDATE event_ids SET ids = unhex(substr(hex(ids), 1, 2 * length(ids) - 2) || '00')"),
+    ("", "spans", "UPDATE spans SET leaves_at = leaves_at - 1 WHERE rowid = 1"),
+    ("", "profile_spans", "UPDATE profile_spans_new SET leaves_at = leaves_at - 1 WHERE leaves_at IS NOT NULL"),
+    ("", "span_tree", "UPDATE span_tree SET delta = delta + 1 WHERE level = 0"),
+    ("", "span_tree", "UPDATE span_tree SET last_leave = 5 WHERE level = 16 AND rows > 0"),
+    ("", "scores", "DELETE FROM scores"),
+    ("", "counts", "UPDATE counts SET n = n + 1"),
+    ("", "not_admitted", "UPDATE not_admitted SET log_offset = log_offset + 1000000"),
+    ("", "quarantine", "UPDATE quarantine SET reason = 'other'"),
+    ("-timeline", "records", "UPDATE records SET record = unhex(hex(record) || '20') WHERE log_offset = 7"),
+    ("-timeline", "timeline", "UPDATE timeline_new SET place = unhex(hex(place) || '00')"),
+    ("-timeline", "timeline", "UPDATE timeline SET log_offset = log_offset + 1000000"),
+];
+
+#[test]
+fn a_row_changed_by_hand_is_found_and_refuses_the_promotion() {
+    block_on(async {
+        for (file, table, change) in CHANGES {
+            let (log, place) = (new_log(2).await, tempfile::tempdir().unwrap());
+            live_tables(place.path(), &log).await;
+            let store = open(place.path()).await;
+            let live = store.live().await.unwrap().unwrap().id();
+            drop(store);
+            let path = place.path().join(format!("store.db.{}{file}", live.0));
+            let mut connection = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+            // The span by its place, since the table has no rowid.
+            let change = change.replace(
+                "WHERE rowid = 1",
+                "WHERE (segment, enters_at) = (SELECT max(segment), max(enters_at) FROM spans) OR true",
+            );
+            let changed = sqlx::query(AssertSqlSafe(change.clone())).execute(&mut connection).await.unwrap();
+            assert!(changed.rows_affected() > 0, "{change} changed nothing");
+            connection.close().await.unwrap();
+
+            let house = House::start(&log, &open(place.path()).await);
+            let id = house.begin().await;
+            let compared = house.ask(id, RebuildRequest::Verify).await;
+            assert_eq!(compared.state, RebuildState::Differs, "{change}");
+            let comparison = compared.comparison.unwrap();
+            let tables: BTreeSet<&str> = comparison.differences.iter().map(|d| d.table.as_str()).collect();
+            assert!(tables.contains(table), "{change}: {tables:?}");
+            assert_eq!(refusal(&house.ask(id, PROMOTE).await), Some("rebuild_differs"), "{change}");
+            assert_eq!(house.live().await, live.0);
+            // It is the live tables that are wrong.
+            assert_eq!(house.ask(id, PROMOTE_ANYWAY).await.state, RebuildState::Promoted, "{change}");
+            assert!(GenerationId(house.live().await) > live);
+            house.stop().await;
+        }
+    });
+}

@@ -94,13 +94,6 @@ impl LogAppender for FaultyLog {
 }
 
 #[async_trait]
-impl Sharing for FaultyLog {
-    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
-        self.inner.join().await
-    }
-}
-
-#[async_trait]
 impl LogReader for FaultyLog {
     fn partitions(&self, stream: Stream) -> u32 {
         self.inner.partitions(stream)
@@ -126,5 +119,12 @@ impl LogReader for FaultyLog {
     async fn wait_beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError> {
         self.fail_read(stream, partition)?;
         self.inner.wait_beyond(stream, partition, offset).await
+    }
+}
+
+#[async_trait]
+impl Sharing for FaultyLog {
+    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
+        self.inner.join().await
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use weir_event::{Clock, Stream};
 use weir_event_log::{
     AppendError, Bounds, Cause, Chunk, EventLog, Faults, FaultyLog, LogAppender, LogReader, MemoryLog, ReadError,
-    Record,
+    Record, Share, Sharing,
 };
 use weir_ingest::bootstrap::{self, BootstrapError, FirstKeys, OpenSettings};
 use weir_ingest::{Ingest, Settings, StartError};
@@ -105,6 +105,13 @@ impl LogAppender for FullDisk {
             return Err(AppendError::NotStored { source });
         }
         self.inner.append(stream, records).await
+    }
+}
+
+#[async_trait]
+impl Sharing for FullDisk {
+    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
+        self.inner.join().await
     }
 }
 

@@ -89,6 +89,19 @@ impl SeenIds {
         out
     }
 
+    /// The ids that are still looked at, whether in the row or in chunks: (id, what tells it apart, arrival).
+    pub fn within(&self, window: i64) -> impl Iterator<Item = (u128, u64, i64)> {
+        let oldest = self.newest.saturating_sub(window);
+        let chunked = self.chunked.iter().map(|(id, seen)| (*id, *seen));
+        let all = self.row.iter().map(|entry| (entry.id, entry.seen)).chain(chunked);
+        all.filter(move |(_, seen)| seen.arrival >= oldest).map(|(id, seen)| (id, seen.fingerprint, seen.arrival))
+    }
+
+    /// The latest arrival admitted.
+    pub fn newest(&self) -> i64 {
+        self.newest
+    }
+
     /// How many chunks there are.
     pub fn chunks(&self) -> usize {
         self.chunks.len()
@@ -161,6 +174,14 @@ fn first_bytes(digest: &[u8]) -> u128 {
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);
     u128::from_be_bytes(first)
+}
+
+/// The ids of a chunk, as [`SeenIds::within`] tells them.
+///
+/// # Errors
+/// The chunk's bytes are damaged.
+pub fn ids_of(chunk: &IdChunk) -> Result<impl Iterator<Item = (u128, u64, i64)>, IdsDamaged> {
+    Ok(decode(&chunk.ids)?.into_iter().map(|entry| (entry.id, entry.seen.fingerprint, entry.seen.arrival)))
 }
 
 fn encode(entries: &[Entry], out: &mut Vec<u8>) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use uuid::Uuid;
 use weir_event::{Envelope, Poison, ProfileId, Stream};
 use weir_event_log::LogRecord;
 use weir_segment::{Decimal, Event, OpenSpans, State, StoredSpan, advance, fold, membership};
@@ -152,10 +153,11 @@ impl Batch {
     pub(crate) fn finish(
         self,
         memory: &mut Memory,
+        owner: Uuid,
         expected: u64,
         next: u64,
     ) -> Result<(Fence, MembershipBatch), FoldError> {
-        let fence = Fence { partition: self.partition, expected, next, newest_receipt: self.newest_receipt };
+        let fence = Fence { partition: self.partition, owner, expected, next, newest_receipt: self.newest_receipt };
         let mut batch = MembershipBatch {
             not_admitted: self.not_admitted,
             quarantine: self.quarantine,

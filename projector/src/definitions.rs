@@ -72,7 +72,16 @@ impl DefinitionSet {
 pub(crate) struct Changes {
     log: Arc<dyn EventLog>,
     state: State,
-    newest: Option<u64>,
+    newest: Option<Change>,
+}
+
+/// A record that made or changed a definition.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// Where it lies.
+    pub offset: u64,
+    /// Which definition, for people.
+    pub what: String,
 }
 
 impl Changes {
@@ -87,7 +96,7 @@ impl Changes {
             for record in &chunk.records {
                 let outcome = self.state.evolve(record.offset, &record.value);
                 if let Outcome::Accepted(Accepted::Put { unchanged: false, .. }) = outcome {
-                    self.newest = Some(record.offset);
+                    self.newest = Some(Change { offset: record.offset, what: name(&record.value) });
                 }
             }
             if chunk.records.is_empty() {
@@ -96,8 +105,30 @@ impl Changes {
         }
     }
 
-    /// The offset of the last record that made or changed a definition, those that came with a workspace apart.
-    pub(crate) const fn newest(&self) -> Option<u64> {
-        self.newest
+    /// For how long an id sent again is a repeat, as the log's first record says.
+    pub(crate) fn dedup_window(&self) -> i64 {
+        self.state.log().map_or(weir_event::limits::DEDUP_WINDOW_MICROS, |log| log.dedup_window_micros)
     }
+
+    /// The last record that made or changed a definition, those that came with a workspace apart.
+    pub(crate) const fn newest(&self) -> Option<&Change> {
+        self.newest.as_ref()
+    }
+}
+
+/// What a record that was accepted as a definition defines.
+fn name(record: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Put {
+        r#type: String,
+        workspace: String,
+        slug: String,
+    }
+    serde_json::from_slice(record).map_or_else(
+        |_| "a definition".to_owned(),
+        |Put { r#type, workspace, slug }| {
+            let kind = r#type.split_once('.').map_or("definition", |(kind, _)| kind);
+            format!("{kind} `{slug}` of workspace `{workspace}`")
+        },
+    )
 }

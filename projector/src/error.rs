@@ -36,6 +36,12 @@ pub enum FoldError {
         /// The last offset in its state.
         last: u64,
     },
+    /// Two generations could not be brought to one place.
+    #[error("the two generations did not come to stand at one place within {seconds} s")]
+    Apart {
+        /// How long it was tried.
+        seconds: u64,
+    },
     /// The store stands behind the log's end: it isn't this log's, or the log lost records.
     #[error(
         "{projection} stands at offset {next} of partition {partition}, but the log ends at {end}: records that the tables know are \
@@ -54,11 +60,21 @@ pub enum FoldError {
 }
 
 impl FoldError {
+    /// Whether it speaks of the tables of one generation, which another generation can be filled beside.
+    pub fn is_of_tables(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error, StoreError::Damaged(_)),
+            Self::State(_) | Self::Ids(_) | Self::FoldedTwice { .. } => true,
+            Self::Log(_) | Self::Apart { .. } | Self::PastTheEnd { .. } => false,
+        }
+    }
+
     /// Whether going on from what the tables say may help. Otherwise somebody must look.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Store(error) => !matches!(error, StoreError::Damaged(_) | StoreError::OtherLineage { .. }),
             Self::Log(error) => matches!(error, ReadError::Io { .. }),
+            Self::Apart { .. } => true,
             Self::State(_) | Self::Ids(_) | Self::FoldedTwice { .. } | Self::PastTheEnd { .. } => false,
         }
     }

@@ -2,15 +2,19 @@
 
 mod admission;
 mod batch;
+mod contents;
 mod control;
 mod definitions;
 mod error;
 mod generations;
 mod membership;
 mod memory;
+mod rebuilds;
 mod runner;
 pub mod sabotage;
 mod timeline;
+mod tree_check;
+mod verify;
 
 use std::sync::Arc;
 
@@ -38,7 +42,7 @@ pub async fn run(
     health: Component,
     stop: CancellationToken,
 ) -> Result<(), FoldError> {
-    generations::Generations::new(log, store, clock, health).run(stop).await
+    generations::Generations::join(log, store, clock, health).await?.run(stop).await
 }
 
 /// Where a projection stands on a partition.

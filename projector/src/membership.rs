@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics::{counter, histogram};
 use tokio::time::Instant;
+use uuid::Uuid;
 use weir_event::{Envelope, Poison, Stream};
 use weir_event_log::{EventLog, LogRecord};
 use weir_store::{Generation, ProfileKey, Projection};
@@ -14,7 +15,7 @@ use crate::batch::Batch;
 use crate::definitions::{DefinitionSet, Served};
 use crate::error::FoldError;
 use crate::memory::Memory;
-use crate::runner::Owned;
+use crate::runner::{Owned, UNLIMITED, Until};
 
 /// Bytes of a batch as long as the tables keep up: small, so that a record doesn't wait for many others.
 const LIVE_BYTES: usize = 1 << 20;
@@ -29,10 +30,12 @@ pub(crate) struct Membership {
     log: Arc<dyn EventLog>,
     generation: Arc<dyn Generation>,
     partition: u32,
+    owner: Uuid,
     definitions: DefinitionSet,
     window: i64,
     memory: Memory,
     next: u64,
+    until: Until,
     /// When the last batch began.
     began: Instant,
 }
@@ -43,13 +46,15 @@ impl Membership {
         log: Arc<dyn EventLog>,
         generation: Arc<dyn Generation>,
         partition: u32,
+        owner: Uuid,
     ) -> Result<Self, FoldError> {
-        let next = crate::position(generation.as_ref(), Projection::Membership, partition).await?;
+        let next = generation.claim(Projection::Membership, partition, owner).await?;
         crate::check_end(log.as_ref(), Projection::Membership, partition, next).await?;
         let mut definitions = DefinitionSet::new(log.clone(), generation.bound());
         let window = definitions.dedup_window().await?;
         let memory = Memory::take_over(generation.as_ref(), partition, next).await?;
-        Ok(Self { log, generation, partition, definitions, window, memory, next, began: Instant::now() })
+        let (until, began) = (UNLIMITED, Instant::now());
+        Ok(Self { log, generation, partition, owner, definitions, window, memory, next, until, began })
     }
 
     /// A batch of records: what there is, up to a size that depends on how much is left behind it.
@@ -66,6 +71,7 @@ impl Membership {
             chunk.next = more.next;
             records.extend(more.records);
         }
+        records.retain(|record| record.offset < self.until.offset);
         Ok(records)
     }
 
@@ -111,9 +117,14 @@ impl Owned for Membership {
     const NAME: &'static str = Projection::Membership.name();
 
     async fn wait(&mut self) -> Result<(), FoldError> {
+        self.until.passed(self.next).await;
         self.log.wait_beyond(Stream::Events, self.partition, self.next).await?;
         tokio::time::sleep_until(self.began + PACE).await;
         Ok(())
+    }
+
+    fn stop_at(&mut self, until: Until) {
+        self.until = until;
     }
 
     async fn work(&mut self) -> Result<(), FoldError> {
@@ -123,7 +134,7 @@ impl Owned for Membership {
         let (next, started) = (last.offset + 1, Instant::now());
         let mut batch = Batch::new(self.partition, self.window);
         self.fold(&mut batch, &records).await?;
-        let (fence, rows) = batch.finish(&mut self.memory, self.next, next)?;
+        let (fence, rows) = batch.finish(&mut self.memory, self.owner, self.next, next)?;
         histogram!("weir_projector_fold_seconds").record(started.elapsed().as_secs_f64());
         let started = Instant::now();
         self.generation.commit_membership(fence, &rows).await?;

@@ -195,7 +195,8 @@ fn encode(row: &ProfileRow, out: &mut Vec<u8>) {
     }
 }
 
-fn decode(mut redo: &[u8]) -> Result<Vec<ProfileRow>, IdsDamaged> {
+/// The rows of a batch's redo.
+pub(crate) fn decode(mut redo: &[u8]) -> Result<Vec<ProfileRow>, IdsDamaged> {
     let mut rows = Vec::new();
     while !redo.is_empty() {
         let row = &mut redo;

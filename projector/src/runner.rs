@@ -1,13 +1,14 @@
-//! The tasks that fill one generation: each projection on each partition.
+//! The tasks that fill one generation: each projection on each partition that this process owns.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use weir_event::Stream;
-use weir_event_log::EventLog;
+use uuid::Uuid;
+use weir_event_log::{EventLog, Share};
 use weir_store::{Generation, Store, StoreError};
 
 use crate::control::Control;
@@ -18,30 +19,68 @@ use crate::timeline::Timeline;
 /// How long a projection that was held up waits before it tries again: twice as long each time, up to a limit.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a projection that reached a hold waits before it tries to go on.
+const HELD_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every task needs.
+#[derive(Clone)]
+pub(crate) struct Work {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) share: Arc<dyn Share>,
+    /// This process, in the fences of its batches.
+    pub(crate) owner: Uuid,
+}
 
 /// The tasks of one generation.
 pub(crate) struct Runner {
     pub(crate) generation: Arc<dyn Generation>,
+    work: Work,
     tasks: JoinSet<Result<(), FoldError>>,
+    owned: BTreeMap<u32, CancellationToken>,
     stop: CancellationToken,
 }
 
 impl Runner {
-    /// Starts every projection on every partition.
-    pub(crate) fn start(log: &Arc<dyn EventLog>, store: &Arc<dyn Store>, generation: Arc<dyn Generation>) -> Self {
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        let (held, tables) = (log.clone(), generation.clone());
-        tasks.spawn(keep_on(stop.clone(), move || Control::take_over(held.clone(), tables.clone())));
-        for partition in 0..log.partitions(Stream::Events) {
-            let (held, tables) = (log.clone(), generation.clone());
-            let take_over = move || Membership::take_over(held.clone(), tables.clone(), partition);
-            tasks.spawn(keep_on(stop.clone(), take_over));
-            let (held, kept, tables) = (log.clone(), store.clone(), generation.clone());
-            let take_over = move || Timeline::take_over(held.clone(), kept.clone(), tables.clone(), partition);
-            tasks.spawn(keep_on(stop.clone(), take_over));
+    /// A runner without any partition.
+    pub(crate) fn new(work: &Work, generation: Arc<dyn Generation>) -> Self {
+        let (tasks, owned, stop) = (JoinSet::new(), BTreeMap::new(), CancellationToken::new());
+        Self { generation, work: work.clone(), tasks, owned, stop }
+    }
+
+    /// Starts every projection on the partitions that came, and lets those that went finish their batch. `control.v1`
+    /// goes with the first partition.
+    pub(crate) fn own(&mut self, partitions: &BTreeSet<u32>) {
+        self.owned.retain(|partition, token| {
+            let kept = partitions.contains(partition);
+            if !kept {
+                token.cancel();
+            }
+            kept
+        });
+        for &partition in partitions {
+            if self.owned.contains_key(&partition) {
+                continue;
+            }
+            let token = self.stop.child_token();
+            self.owned.insert(partition, token.clone());
+            self.take(partition, &token);
         }
-        Self { generation, tasks, stop }
+    }
+
+    fn take(&mut self, partition: u32, token: &CancellationToken) {
+        let Work { log, store, share, owner } = self.work.clone();
+        let (held, tables) = (log.clone(), self.generation.clone());
+        let membership = move || Membership::take_over(held.clone(), tables.clone(), partition, owner);
+        self.tasks.spawn(keep_on(token.clone(), share.clone(), membership));
+        let (held, kept, tables) = (log.clone(), store, self.generation.clone());
+        let timeline = move || Timeline::take_over(held.clone(), kept.clone(), tables.clone(), partition, owner);
+        self.tasks.spawn(keep_on(token.clone(), share.clone(), timeline));
+        if partition == 0 {
+            let tables = self.generation.clone();
+            let control = move || Control::take_over(log.clone(), tables.clone(), owner);
+            self.tasks.spawn(keep_on(token.clone(), share, control));
+        }
     }
 
     /// Lets each task finish its batch, and waits until all have ended.
@@ -73,10 +112,32 @@ fn settle(ended: Result<Result<(), FoldError>, tokio::task::JoinError>) -> Resul
     }
 }
 
+/// How far a projection may go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until {
+    /// The first offset that it may not take in.
+    pub(crate) offset: u64,
+}
+
+/// As far as the log goes.
+pub(crate) const UNLIMITED: Until = Until { offset: u64::MAX };
+
+impl Until {
+    /// Waits a moment where the limit is reached, and then lifts it: whether the hold has ended is seen by going on.
+    pub(crate) async fn passed(&mut self, next: u64) {
+        if next >= self.offset {
+            tokio::time::sleep(HELD_PAUSE).await;
+            *self = UNLIMITED;
+        }
+    }
+}
+
 /// A projection on a partition that it has taken over.
 pub(crate) trait Owned: Send {
     /// What it is called in logs and metrics.
     const NAME: &'static str;
+    /// Sets how far it may go.
+    fn stop_at(&mut self, until: Until);
     /// Returns when there is something to do. May be dropped at any time.
     fn wait(&mut self) -> impl Future<Output = Result<(), FoldError>> + Send;
     /// Does it: one batch, one transaction. Never dropped half way, so that whoever stops a task knows that nothing of
@@ -87,32 +148,63 @@ pub(crate) trait Owned: Send {
 /// Takes a partition over and works until it is stopped. After an error that may pass everything in memory is thrown
 /// away and the partition taken over anew at the offset that the tables say: whether a commit whose answer was lost did
 /// happen is settled by that.
-async fn keep_on<P, T>(stop: CancellationToken, mut take_over: impl FnMut() -> T) -> Result<(), FoldError>
+async fn keep_on<P, T>(
+    stop: CancellationToken,
+    share: Arc<dyn Share>,
+    mut take_over: impl FnMut() -> T,
+) -> Result<(), FoldError>
 where
     P: Owned,
     T: Future<Output = Result<P, FoldError>>,
 {
-    let mut pause = FIRST_PAUSE;
-    loop {
+    let (mut pause, mut until) = (FIRST_PAUSE, UNLIMITED);
+    while !stop.is_cancelled() {
         let error = match take_over().await {
-            Ok(mut owned) => match work_until(&stop, &mut owned, &mut pause).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            },
+            Ok(mut owned) => {
+                owned.stop_at(until);
+                match work_until(&stop, &mut owned, &mut pause).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                }
+            }
             Err(error) => error,
         };
-        if !error.may_pass() {
-            return Err(error);
-        }
-        if !matches!(error, FoldError::Store(StoreError::Fenced { .. })) {
-            let cause = weir_lifecycle::causes(&error);
-            tracing::warn!(projection = P::NAME, error = cause, "a projection is held up; it goes on by itself");
+        until = UNLIMITED;
+        match &error {
+            FoldError::Store(StoreError::Held { at, .. }) => {
+                until = Until { offset: *at };
+                continue;
+            }
+            // Another process owns the partition. Either this one was told, or it was stopped for so long that it was
+            // given up without knowing: then it may claim nothing before it is a member again.
+            FoldError::Store(StoreError::Fenced { .. }) => {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = confirmed(share.as_ref()) => {}
+                }
+            }
+            FoldError::Store(StoreError::NoGeneration(_)) => {}
+            error if error.may_pass() => {
+                let cause = weir_lifecycle::causes(error);
+                tracing::warn!(projection = P::NAME, error = cause, "a projection is held up; it goes on by itself");
+            }
+            _ => return Err(error),
         }
         metrics::counter!("weir_projector_held_up_total", "projection" => P::NAME).increment(1);
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
         }
+    }
+    Ok(())
+}
+
+/// Returns when the process is known to be among those who share the partitions.
+async fn confirmed(share: &dyn Share) {
+    let mut pause = FIRST_PAUSE;
+    while !share.confirm().await {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 use weir_event::{Envelope, Stream};
 use weir_event_log::{EventLog, LogRecord};
 use weir_segment::Event;
@@ -14,7 +15,7 @@ use weir_store::{Fence, Generation, ProfileKey, Projection, Store, TimelineRow, 
 
 use crate::definitions::{DefinitionSet, Served};
 use crate::error::FoldError;
-use crate::runner::Owned;
+use crate::runner::{Owned, UNLIMITED, Until};
 
 const READ_BYTES: usize = 1 << 20;
 /// Records of one transaction: more of them share the pages of their profiles.
@@ -28,8 +29,10 @@ pub(crate) struct Timeline {
     store: Arc<dyn Store>,
     generation: Arc<dyn Generation>,
     partition: u32,
+    owner: Uuid,
     definitions: DefinitionSet,
     next: u64,
+    until: Until,
     /// Where membership stood when it was last looked at.
     admitted: u64,
     /// When the last batch began.
@@ -43,11 +46,13 @@ impl Timeline {
         store: Arc<dyn Store>,
         generation: Arc<dyn Generation>,
         partition: u32,
+        owner: Uuid,
     ) -> Result<Self, FoldError> {
-        let next = crate::position(generation.as_ref(), Projection::Timeline, partition).await?;
+        let next = generation.claim(Projection::Timeline, partition, owner).await?;
         crate::check_end(log.as_ref(), Projection::Timeline, partition, next).await?;
         let definitions = DefinitionSet::new(log.clone(), generation.bound());
-        Ok(Self { log, store, generation, partition, definitions, next, admitted: next, began: Instant::now() })
+        let (until, began) = (UNLIMITED, Instant::now());
+        Ok(Self { log, store, generation, partition, owner, definitions, next, until, admitted: next, began })
     }
 
     async fn rows(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<Vec<TimelineRow>, FoldError> {
@@ -77,6 +82,7 @@ impl Owned for Timeline {
     const NAME: &'static str = Projection::Timeline.name();
 
     async fn wait(&mut self) -> Result<(), FoldError> {
+        self.until.passed(self.next).await;
         let mut changes = self.store.changes();
         while self.admitted <= self.next {
             changes.mark_unchanged();
@@ -90,20 +96,26 @@ impl Owned for Timeline {
         Ok(())
     }
 
+    fn stop_at(&mut self, until: Until) {
+        self.until = until;
+    }
+
     async fn work(&mut self) -> Result<(), FoldError> {
         self.began = Instant::now();
         let mut records: Vec<LogRecord> = Vec::new();
         let (mut next, mut bytes) = (self.next, 0);
-        while next < self.admitted && bytes < BATCH_BYTES {
+        let admitted = self.admitted.min(self.until.offset);
+        while next < admitted && bytes < BATCH_BYTES {
             let chunk = self.log.read(Stream::Events, self.partition, next, READ_BYTES).await?;
             bytes += chunk.records.iter().map(|record| record.value.len()).sum::<usize>();
-            records.extend(chunk.records.into_iter().filter(|record| record.offset < self.admitted));
-            next = chunk.next.min(self.admitted);
+            records.extend(chunk.records.into_iter().filter(|record| record.offset < admitted));
+            next = chunk.next.min(admitted);
         }
         let left_out: BTreeSet<u64> =
             self.generation.not_admitted(self.partition, self.next, next).await?.into_iter().collect();
         let rows = self.rows(records.into_iter().filter(|record| !left_out.contains(&record.offset))).await?;
-        let fence = Fence { partition: self.partition, expected: self.next, next, newest_receipt: None };
+        let fence =
+            Fence { partition: self.partition, owner: self.owner, expected: self.next, next, newest_receipt: None };
         self.generation.commit_timeline(fence, &rows).await?;
         self.next = next;
         Ok(())

@@ -120,7 +120,7 @@ async fn complete(log: &MemoryLog, store: &Arc<dyn Store>, generation_at_least: 
             }
         }
     }
-    live.id() >= GenerationId(generation_at_least)
+    live.id() >= GenerationId(generation_at_least) && store.generations().await.unwrap().len() == 1
 }
 
 async fn open(place: &std::path::Path) -> Arc<dyn Store> {

@@ -9,6 +9,7 @@ mod log;
 mod memory;
 mod partition;
 mod record;
+mod sharing;
 mod sqlite;
 mod url;
 
@@ -18,5 +19,6 @@ pub use log::{EventLog, LogAppender, LogReader, OpenOptions, open};
 pub use memory::MemoryLog;
 pub use partition::partition_of;
 pub use record::{Bounds, Chunk, LogRecord, Record};
+pub use sharing::{Share, Sharing};
 pub use sqlite::SqliteLog;
 pub use url::{LogUrl, LogUrlMalformed};

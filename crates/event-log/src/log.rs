@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use weir_event::Stream;
 
-use crate::{AppendError, Bounds, Chunk, LogUrl, MemoryLog, OpenError, ReadError, Record, SqliteLog};
+use crate::{AppendError, Bounds, Chunk, LogUrl, MemoryLog, OpenError, ReadError, Record, Sharing, SqliteLog};
 
 /// The writing side of a log.
 #[async_trait]
@@ -62,9 +62,9 @@ pub trait LogReader: Send + Sync + 'static {
 }
 
 /// A log that is both written and read.
-pub trait EventLog: LogAppender + LogReader {}
+pub trait EventLog: LogAppender + LogReader + Sharing {}
 
-impl<L: LogAppender + LogReader + ?Sized> EventLog for L {}
+impl<L: LogAppender + LogReader + Sharing + ?Sized> EventLog for L {}
 
 /// What may be said about a log when it is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,12 +1,13 @@
 //! A log in memory: for tests, and the model that the conformance suite is written after.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use weir_event::Stream;
 
 use crate::ends::{Ends, MAX_PARTITIONS};
+use crate::sharing::{Alone, Share, Sharing};
 use crate::{
     AppendError, Bounds, Cause, Chunk, LogAppender, LogReader, LogRecord, OpenError, ReadError, Record, partition_of,
 };
@@ -84,6 +85,13 @@ impl LogAppender for MemoryLog {
 
     async fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Sharing for MemoryLog {
+    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
+        Ok(Alone::of(self.partitions(Stream::Events)))
     }
 }
 

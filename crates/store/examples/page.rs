@@ -84,7 +84,7 @@ async fn main() {
     println!("| {SPANS} spans | members | page 1 | page 1,000 | last page | count |");
     println!("|---|---|---|---|---|---|");
     for shape in &SHAPES[..shapes] {
-        let id = store.create(0, 0).await.unwrap();
+        let id = store.create(0, 0, weir_store::Purpose::Switch).await.unwrap();
         let generation = store.generation(id).await.unwrap();
         let mut random = Random::new(7);
         let mut next = 0;
@@ -116,7 +116,8 @@ fn adding(mut spans: Vec<SpanRow>) -> MembershipBatch {
 }
 
 async fn commit(generation: &dyn Generation, expected: u64, batch: MembershipBatch) -> Duration {
-    let fence = Fence { partition: 0, expected, next: expected + BATCH, newest_receipt: None };
+    let fence =
+        Fence { partition: 0, owner: uuid::Uuid::nil(), expected, next: expected + BATCH, newest_receipt: None };
     let start = Instant::now();
     generation.commit_membership(fence, &batch).await.unwrap();
     start.elapsed()
@@ -163,7 +164,7 @@ fn told(mut times: Vec<Duration>) -> String {
 
 /// What batches cost once a million profiles are there.
 async fn batches(store: &dyn Store) {
-    let id: GenerationId = store.create(0, 0).await.unwrap();
+    let id: GenerationId = store.create(0, 0, weir_store::Purpose::Switch).await.unwrap();
     let generation = store.generation(id).await.unwrap();
     let mut random = Random::new(3);
     let mut keys: Vec<ProfileKey> =

@@ -13,7 +13,7 @@ const SQLITE_NOTADB: u32 = 26;
 pub enum StoreError {
     /// The projection doesn't stand where the batch expects it: somebody else owns the partition, or a commit whose
     /// answer was lost did happen. Nothing was written. Read the progress again.
-    #[error("{projection:?} on partition {partition} is not at offset {expected}: another writer moved it")]
+    #[error("{projection:?} on partition {partition} is not at offset {expected}, or has another owner")]
     Fenced {
         /// Which projection.
         projection: Projection,
@@ -22,6 +22,19 @@ pub enum StoreError {
         /// Where the batch expected it.
         expected: u64,
     },
+    /// The generation is held: its projection may not pass this offset for now. Nothing was written.
+    #[error("{projection:?} on partition {partition} is held at offset {at}")]
+    Held {
+        /// Which projection.
+        projection: Projection,
+        /// Which partition.
+        partition: u32,
+        /// How far it may go.
+        at: u64,
+    },
+    /// Another generation is read than the one that was to be replaced. Nothing changed.
+    #[error("another generation is read by now")]
+    LiveMoved,
     /// The store was filled from another log.
     #[error(
         "the store was filled from log {store}, not from log {log}; use the log that it belongs to, or delete the store: it is rebuilt from the log"

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conformance;
+mod contents;
 mod error;
 mod list;
 mod model;
 pub mod place;
 mod postgres;
+mod rebuild;
 mod serving;
 mod sqlite;
 mod traits;
@@ -13,17 +15,20 @@ pub mod tree;
 
 use std::sync::Arc;
 
+pub use contents::{Contents, Table, TableRow};
 pub use error::StoreError;
 pub use list::{Page, count, members};
 pub use model::{
     Card, Count, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow,
-    Progress, Projection, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow, TreeRows,
+    Progress, Projection, Purpose, Quarantined, RebuildRow, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow, TreeRows,
 };
 pub use postgres::PgStore;
+pub use rebuild::{Comparison, Difference, NotedRebuild, Rebuild, RebuildRefusal, RebuildRequest, RebuildState};
 pub use serving::serving_catalog;
 pub use sqlite::SqliteStore;
 pub use traits::{
-    FoldMemory, Generation, LogEnd, LogEnds, SpanRange, SpanView, Store, TableWriter, TimelineView, View,
+    FoldMemory, Generation, LogEnd, LogEnds, Paused, Rebuilds, SpanRange, SpanView, Standstill, Store, TableWriter,
+    TimelineView, View,
 };
 
 /// Where a store is.

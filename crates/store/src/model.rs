@@ -1,5 +1,6 @@
 //! Rows: what crosses the seam between the projections, the readers and a backend.
 
+use uuid::Uuid;
 use weir_event::{ProfileId, Stream};
 
 /// A generation's number; each is greater than those before it.
@@ -16,8 +17,43 @@ pub struct GenerationInfo {
     pub bound: u64,
     /// When it was made, in microseconds.
     pub created_at: i64,
+    /// What it was made for.
+    pub purpose: Purpose,
     /// Whether it is the one that is read.
     pub live: bool,
+}
+
+/// What a generation is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// To be read as soon as it stands where the live one stands: the first tables, or other definitions.
+    Switch,
+    /// To be compared with the live one, and read when an operator says so.
+    Rebuild,
+}
+
+impl Purpose {
+    /// Both purposes.
+    pub const ALL: [Purpose; 2] = [Purpose::Switch, Purpose::Rebuild];
+
+    /// The name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Switch => "switch",
+            Self::Rebuild => "rebuild",
+        }
+    }
+}
+
+/// What is noted of a rebuild. What is in the note is the business of those who ask for rebuilds and carry them out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RebuildRow {
+    /// Which rebuild; ids grow with time.
+    pub id: Uuid,
+    /// Raised with every change.
+    pub revision: u64,
+    /// The note.
+    pub note: Vec<u8>,
 }
 
 /// What folds a stream into tables.
@@ -71,6 +107,8 @@ pub struct Progress {
 pub struct Fence {
     /// Which partition.
     pub partition: u32,
+    /// Who claimed the partition; a batch of anybody else doesn't count.
+    pub owner: Uuid,
     /// Where the projection must stand for the batch to count.
     pub expected: u64,
     /// Where it stands afterwards.

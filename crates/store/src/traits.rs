@@ -1,37 +1,52 @@
 //! The seam: what a backend does. It moves rows; what they mean is decided above it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 use weir_event::{ProfileId, Stream};
 
+use crate::contents::Contents;
 use crate::error::StoreError;
 use crate::model::{
     Card, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress,
-    Quarantined, ScoreRow, SpanRow, TimelineRow,
+    Projection, Purpose, Quarantined, RebuildRow, ScoreRow, SpanRow, TimelineRow,
 };
 
 /// A store: generations of tables, and the pointer that says which one is read.
 #[async_trait]
-pub trait Store: LogEnds + Send + Sync + 'static {
+pub trait Store: LogEnds + Rebuilds + Send + Sync + 'static {
     /// Binds a new store to the log that it will be filled from; checks that a bound one is of this log.
     async fn bind(&self, lineage: Uuid) -> Result<(), StoreError>;
     /// The generations that there are, the oldest first.
     async fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError>;
     /// Makes an empty generation.
-    async fn create(&self, bound: u64, now: i64) -> Result<GenerationId, StoreError>;
+    async fn create(&self, bound: u64, now: i64, purpose: Purpose) -> Result<GenerationId, StoreError>;
     /// The tables of a generation.
     async fn generation(&self, id: GenerationId) -> Result<Arc<dyn Generation>, StoreError>;
     /// The tables that are read; `None` before the first generation is complete.
     async fn live(&self) -> Result<Option<Arc<dyn Generation>>, StoreError>;
-    /// Makes the generation the one that is read. The caller has checked that it stands where the live one stands.
-    async fn promote(&self, id: GenerationId) -> Result<(), StoreError>;
+    /// Makes the generation the one that is read, in place of `before`; where another is live nothing changes
+    /// ([`StoreError::LiveMoved`]). The caller has seen to it that it stands where the live one stands
+    /// ([`Standstill::pause`]), so that no answer goes back in time.
+    async fn promote(&self, id: GenerationId, before: Option<GenerationId>) -> Result<(), StoreError>;
     /// Deletes a generation that isn't live, if there is one. Views of it that are open go on; whoever holds it without
     /// one finds it as it was for a while, and then that there is [`StoreError::NoGeneration`]. What it takes on disk
     /// goes soon after the last view.
     async fn remove(&self, id: GenerationId) -> Result<(), StoreError>;
+}
+
+/// What is noted of rebuilds, by those who ask for them and those who carry them out. It lies beside the generations and
+/// is no fold of the log.
+#[async_trait]
+pub trait Rebuilds {
+    /// All notes, the oldest first.
+    async fn rebuilds(&self) -> Result<Vec<RebuildRow>, StoreError>;
+    /// Writes a note over the one of `revision` (0: there is none yet). Answers whether it was that one; if not, nothing
+    /// was written.
+    async fn note_rebuild(&self, id: Uuid, revision: u64, note: &[u8]) -> Result<bool, StoreError>;
 }
 
 /// The log's end, told by those who see the log to those who don't.
@@ -60,7 +75,7 @@ pub struct LogEnd {
 
 /// The tables of a generation.
 #[async_trait]
-pub trait Generation: TableWriter + FoldMemory {
+pub trait Generation: TableWriter + FoldMemory + Standstill {
     /// Its number.
     fn id(&self) -> GenerationId;
     /// Its definition set (see [`GenerationInfo::bound`]).
@@ -69,12 +84,35 @@ pub trait Generation: TableWriter + FoldMemory {
     async fn view(&self) -> Result<Box<dyn View>, StoreError>;
     /// Opens a view of the timeline, likewise.
     async fn timeline(&self) -> Result<Box<dyn TimelineView>, StoreError>;
+    /// Opens a view of everything, likewise.
+    async fn contents(&self) -> Result<Box<dyn Contents>, StoreError>;
 }
 
-/// What projections write. Every commit is one transaction that moves the fence first; with the fence elsewhere
-/// nothing is written ([`StoreError::Fenced`]).
+/// Batches that wait, or stop at a place: for a comparison of generations, and for a change of which is read.
+#[async_trait]
+pub trait Standstill: Send + Sync + 'static {
+    /// Makes every batch of the generation wait until the answer is dropped. A process that dies or is stopped lets go of
+    /// it within seconds.
+    async fn pause(&self) -> Result<Box<dyn Paused>, StoreError>;
+    /// Refuses batches that would take a projection beyond its place ([`StoreError::Held`]), for `lease` at most. Replaces
+    /// an earlier hold.
+    async fn hold(&self, at: &[Progress], lease: Duration) -> Result<(), StoreError>;
+    /// Ends a hold.
+    async fn release(&self) -> Result<(), StoreError>;
+}
+
+/// A generation that stands still.
+pub trait Paused: Send {
+    /// Where its projections stand, sorted.
+    fn progress(&self) -> &[Progress];
+}
+
+/// What projections write. Every commit is one transaction that moves the fence first; with the fence elsewhere, or the
+/// partition claimed by another owner, nothing is written ([`StoreError::Fenced`]).
 #[async_trait]
 pub trait TableWriter: Send + Sync + 'static {
+    /// Takes a partition over: from now on only batches of this owner count. Answers where the projection stands.
+    async fn claim(&self, projection: Projection, partition: u32, owner: Uuid) -> Result<u64, StoreError>;
     /// How far each projection has come; a partition that isn't there stands at 0.
     async fn progress(&self) -> Result<Vec<Progress>, StoreError>;
     /// The rows of those profiles that have one, in no order.

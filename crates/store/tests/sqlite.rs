@@ -67,7 +67,7 @@ async fn sqlite_conforms_on_one_thread() {
 async fn files_of_unknown_generations_are_deleted_and_no_others() {
     let directory = Directory::new();
     let store = directory.open().await;
-    store.create(0, 1).await.unwrap();
+    store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
     drop(store);
     let path = |name: &str| directory.0.path().join(name);
     let strangers = ["store.db.7", "store.db.7-wal", "store.db.7-timeline", "store.db.8-timeline-shm"];
@@ -80,6 +80,31 @@ async fn files_of_unknown_generations_are_deleted_and_no_others() {
     assert!(strangers.iter().all(|name| !names.iter().any(|known| known == name)), "{names:?}");
     assert!(others.iter().all(|name| names.iter().any(|known| known == name)), "{names:?}");
     assert!(path("store.db.1").exists() && path("store.db.1-timeline").exists());
+}
+
+/// Files are there for whoever has them open, and go with the last of them.
+#[tokio::test]
+async fn a_removed_generation_is_there_for_its_holders() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    let id = store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
+    let generation = store.generation(id).await.unwrap();
+    let before = generation.view().await.unwrap();
+    store.remove(id).await.unwrap();
+    let mut views = vec![before];
+    for _ in 0..5 {
+        views.push(generation.view().await.unwrap());
+    }
+    for view in &mut views {
+        assert_eq!(view.progress().await.unwrap(), []);
+    }
+    drop(views);
+    assert!(directory.holds(id).await);
+    drop(generation);
+    assert!(!directory.holds(id).await);
+    let next = store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
+    store.remove(next).await.unwrap();
+    assert!(!directory.holds(next).await, "at once, where nobody has it");
 }
 
 async fn run_sql(path: &Path, sql: &'static str) {
@@ -111,14 +136,14 @@ async fn a_file_that_is_no_database_is_damaged() {
 async fn tables_of_another_release_are_filled_anew() {
     let directory = Directory::new();
     let store = directory.open().await;
-    let id = store.create(0, 1).await.unwrap();
-    store.promote(id).await.unwrap();
+    let id = store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
+    store.promote(id, None).await.unwrap();
     drop(store);
     run_sql(&directory.0.path().join(format!("store.db.{}", id.0)), "PRAGMA user_version = 99").await;
     let store = directory.open().await;
     assert!(store.live().await.unwrap().is_none());
     assert_eq!(store.generations().await.unwrap(), []);
-    let id = store.create(0, 1).await.unwrap();
+    let id = store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
     drop(store);
     run_sql(&directory.store(), "PRAGMA user_version = 99").await;
     let store = directory.open().await;

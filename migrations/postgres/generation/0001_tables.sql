@@ -3,14 +3,17 @@
 -- Updates in place stay on their page (HOT) where it has room and no index holds what changes: hence the fill factors,
 -- and no index but the keys. Tables of few rows that change at every batch are vacuumed after few changes.
 
--- How far each projection has come, the timeline too. The fence: a batch moves `next` from what it expects, or is
--- rolled back.
+-- How far each projection has come, the timeline too. The fence: a batch moves `next` from what it expects, as the
+-- owner, and not beyond a hold; or it is rolled back.
 CREATE TABLE positions (
   projection     text    NOT NULL,
   stream         text    NOT NULL,
   partition      integer NOT NULL,
   next           bigint  NOT NULL,
   newest_receipt bigint,
+  owner          uuid,                -- who claimed the partition last; null: nobody yet
+  hold           bigint,              -- `next` may not pass this
+  held_until     bigint,              -- for so long, in microseconds
   PRIMARY KEY (projection, stream, partition)
 ) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 
@@ -75,7 +78,16 @@ CREATE TABLE spans (
   PRIMARY KEY (segment, past, enters_at, profile)
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
 
--- The same spans by profile.
+-- The same spans by profile. The first table, where in SQLite new ones wait for others of their page, stays empty here:
+-- PostgreSQL's log carries rows rather than pages, and writing them where they belong costs no more.
+CREATE TABLE profile_spans_new (
+  profile   uuid    NOT NULL,
+  segment   bigint  NOT NULL,
+  enters_at bigint  NOT NULL,
+  past      boolean NOT NULL,
+  leaves_at bigint,
+  PRIMARY KEY (profile, segment, enters_at)
+);
 CREATE TABLE profile_spans (
   profile   uuid    NOT NULL,
   segment   bigint  NOT NULL,

@@ -10,7 +10,15 @@ INSERT INTO store (one) VALUES (1);
 CREATE TABLE generations (
   id         bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   bound      bigint NOT NULL,   -- its definition set: definitions written before this offset of control.v1
-  created_at bigint NOT NULL    -- microseconds
+  created_at bigint NOT NULL,   -- microseconds
+  purpose    text   NOT NULL    -- switch: read as soon as it has caught up; rebuild: when an operator says so
+);
+
+-- Rebuilds: who asked for what, and what became of it.
+CREATE TABLE rebuilds (
+  id       uuid   NOT NULL PRIMARY KEY,
+  revision bigint NOT NULL,
+  note     bytea  NOT NULL
 );
 
 -- The log's end as the projector last saw it, for those who can't see the log.

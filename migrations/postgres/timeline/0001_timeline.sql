@@ -8,7 +8,16 @@ CREATE TABLE records (
   PRIMARY KEY (partition, log_offset)
 );
 
--- A profile's records in the order of events: `place` sorts as (at, time, id, receipt) does.
+-- A profile's records in the order of events: `place` sorts as (at, time, id, receipt) does. The first table, where in
+-- SQLite new ones wait for others of their page, stays empty here.
+CREATE TABLE timeline_new (
+  profile    uuid    NOT NULL,
+  workspace  bigint  NOT NULL,
+  place      bytea   NOT NULL,
+  partition  integer NOT NULL,
+  log_offset bigint  NOT NULL,
+  PRIMARY KEY (profile, workspace, place, partition, log_offset)
+);
 CREATE TABLE timeline (
   profile    uuid    NOT NULL,
   workspace  bigint  NOT NULL,

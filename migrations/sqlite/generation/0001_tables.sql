@@ -1,12 +1,16 @@
 -- The tables of one generation. Instants are microseconds since 1970; 9223372036854775807 is never.
 
--- How far each projection has come. The fence: a batch moves `next` from what it expects, or is rolled back.
+-- How far each projection has come. The fence: a batch moves `next` from what it expects, as the owner, and not beyond
+-- a hold; or it is rolled back.
 CREATE TABLE positions (
   projection     TEXT    NOT NULL,
   stream         TEXT    NOT NULL,
   partition      INTEGER NOT NULL,
   next           INTEGER NOT NULL,
   newest_receipt INTEGER,
+  owner          BLOB,                -- who claimed the partition last; null: nobody yet
+  hold           INTEGER,             -- `next` may not pass this
+  held_until     INTEGER,             -- for so long, in microseconds
   PRIMARY KEY (projection, stream, partition)
 ) STRICT, WITHOUT ROWID;
 

@@ -10,8 +10,16 @@ INSERT INTO store (one) VALUES (1);
 CREATE TABLE generations (
   id         INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
   bound      INTEGER NOT NULL,  -- its definition set: definitions written before this offset of control.v1
-  created_at INTEGER NOT NULL   -- microseconds
+  created_at INTEGER NOT NULL,  -- microseconds
+  purpose    TEXT    NOT NULL   -- switch: read as soon as it has caught up; rebuild: when an operator says so
 ) STRICT;
+
+-- Rebuilds: who asked for what, and what became of it.
+CREATE TABLE rebuilds (
+  id       BLOB    NOT NULL PRIMARY KEY,
+  revision INTEGER NOT NULL,
+  note     BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- The log's end as the projector last saw it, for those who can't see the log.
 CREATE TABLE log_ends (

@@ -6,6 +6,9 @@ CREATE TABLE positions (
   partition      INTEGER NOT NULL,
   next           INTEGER NOT NULL,
   newest_receipt INTEGER,
+  owner          BLOB,
+  hold           INTEGER,
+  held_until     INTEGER,
   PRIMARY KEY (projection, stream, partition)
 ) STRICT, WITHOUT ROWID;
 

@@ -31,7 +31,7 @@ async fn nothing_is_answered_in_part_while_the_tables_are_filled() {
     world.fold().await;
     let status = client.ask("/api/status", &[]).await.ok();
     assert_eq!(status["filling"]["progress"], 0.999, "complete is what is read");
-    world.store.promote(world.tables.generation.id()).await.unwrap();
+    world.store.promote(world.tables.generation.id(), None).await.unwrap();
     assert_eq!(api.not_ready().await, None);
     assert_eq!(client.get("/api/profiles/user:13").await.status, 200);
     client.ask("/api/status", &[]).await.refused(401, "key_missing");
@@ -147,7 +147,7 @@ async fn health_follows_the_tables() {
     while !health.report().reasons().contains("rebuilding") {
         tokio::task::yield_now().await;
     }
-    world.store.promote(world.tables.generation.id()).await.unwrap();
+    world.store.promote(world.tables.generation.id(), None).await.unwrap();
     while !health.report().ready {
         tokio::task::yield_now().await;
     }

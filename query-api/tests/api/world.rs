@@ -112,7 +112,7 @@ impl World {
     pub async fn new() -> Self {
         let mut world = Self::unfilled().await;
         world.tables.catch_up(&world.control, &world.events).await;
-        world.store.promote(world.tables.generation.id()).await.unwrap();
+        world.store.promote(world.tables.generation.id(), None).await.unwrap();
         world
     }
 
@@ -213,7 +213,7 @@ impl World {
     }
 
     pub async fn promote(&mut self, tables: Tables) {
-        self.store.promote(tables.generation.id()).await.unwrap();
+        self.store.promote(tables.generation.id(), Some(self.tables.generation.id())).await.unwrap();
         let left = std::mem::replace(&mut self.tables, tables);
         self.store.remove(left.generation.id()).await.unwrap();
     }
@@ -240,7 +240,7 @@ pub fn position(stream: Stream, next: usize) -> Position {
 
 impl Tables {
     pub async fn create(store: &SqliteStore, bound: u64) -> Self {
-        let created = store.create(bound, TEN).await.unwrap();
+        let created = store.create(bound, TEN, weir_store::Purpose::Switch).await.unwrap();
         Self {
             generation: store.generation(created).await.unwrap(),
             state: Control::default(),
@@ -345,7 +345,7 @@ impl Tables {
 }
 
 fn fence(expected: usize, next: usize, newest_receipt: Option<i64>) -> Fence {
-    Fence { partition: 0, expected: expected as u64, next: next as u64, newest_receipt }
+    Fence { partition: 0, owner: uuid::Uuid::nil(), expected: expected as u64, next: next as u64, newest_receipt }
 }
 
 /// Asks a query API.

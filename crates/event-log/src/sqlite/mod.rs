@@ -32,6 +32,7 @@ use self::queue::Queue;
 use self::schema::Tables;
 use self::writer::{Append, Task, Writer};
 use crate::ends::Ends;
+use crate::sharing::{Alone, Share, Sharing};
 use crate::{
     AppendError, Bounds, Cause, Chunk, LogAppender, LogReader, OpenError, OpenOptions, ReadError, Record, Source,
 };
@@ -160,6 +161,13 @@ impl LogAppender for SqliteLog {
         if self.tasks.send(Task::Close(answer)).is_ok() {
             answered.await.ok();
         }
+    }
+}
+
+#[async_trait]
+impl Sharing for SqliteLog {
+    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
+        Ok(Alone::of(self.partitions(Stream::Events)))
     }
 }
 

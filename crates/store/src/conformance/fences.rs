@@ -1,7 +1,9 @@
 //! Batches count once, whole, and in order.
 
 use super::{Place, fresh};
-use crate::{Count, CountRow, Fence, MembershipBatch, Progress, Projection, StoreError};
+use uuid::Uuid;
+
+use crate::{Count, CountRow, Fence, MembershipBatch, Progress, Projection, Purpose, StoreError};
 
 pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
     a_batch_from_elsewhere_writes_nothing(make).await;
@@ -9,10 +11,11 @@ pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
     the_newest_receipt_only_rises(make).await;
     progress_settles_a_commit_whose_answer_was_lost(make).await;
     of_two_writers_one_gets_through(make).await;
+    only_the_owner_gets_through(make).await;
 }
 
 pub(super) const fn fence(partition: u32, expected: u64, next: u64) -> Fence {
-    Fence { partition, expected, next, newest_receipt: None }
+    Fence { partition, owner: Uuid::nil(), expected, next, newest_receipt: None }
 }
 
 fn counted(n: i64) -> MembershipBatch {
@@ -58,7 +61,7 @@ async fn projections_and_partitions_are_apart<P: Place>(make: &impl AsyncFn() ->
     seen.sort();
     assert_eq!(seen, all[..3]);
     assert_eq!(generation.timeline().await.unwrap().progress().await.unwrap(), all[3..]);
-    let other = store.create(0, 1).await.unwrap();
+    let other = store.create(0, 1, Purpose::Switch).await.unwrap();
     assert_eq!(store.generation(other).await.unwrap().progress().await.unwrap(), []);
 }
 
@@ -90,4 +93,25 @@ async fn of_two_writers_one_gets_through<P: Place>(make: &impl AsyncFn() -> P) {
         assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
     }
     assert_eq!(generation.view().await.unwrap().counts().await.unwrap(), counted(20).counts);
+}
+
+async fn only_the_owner_gets_through<P: Place>(make: &impl AsyncFn() -> P) {
+    let (_place, _store, generation) = fresh(make).await;
+    let by = |owner, expected, next| Fence { owner: Uuid::from_u128(owner), ..fence(1, expected, next) };
+    assert_eq!(generation.claim(Projection::Membership, 1, Uuid::from_u128(1)).await.unwrap(), 0);
+    generation.commit_membership(by(1, 0, 4), &counted(1)).await.unwrap();
+    assert_eq!(generation.claim(Projection::Membership, 1, Uuid::from_u128(2)).await.unwrap(), 4);
+    // Where it stands doesn't matter: who was replaced writes nothing.
+    for next in [4, 5] {
+        let refused = generation.commit_membership(by(1, 4, next), &counted(1)).await;
+        assert!(matches!(refused, Err(StoreError::Fenced { partition: 1, expected: 4, .. })), "{refused:?}");
+    }
+    generation.commit_membership(by(2, 4, 6), &counted(1)).await.unwrap();
+    // A claim is of one projection on one partition.
+    generation.commit_timeline(by(1, 0, 6), &[]).await.unwrap();
+    assert_eq!(generation.claim(Projection::Timeline, 1, Uuid::from_u128(2)).await.unwrap(), 6);
+    assert_eq!(generation.claim(Projection::Control, 0, Uuid::from_u128(3)).await.unwrap(), 0);
+    let refused = generation.commit_control(Fence { partition: 0, ..by(1, 0, 1) }, &[], &[]).await;
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
+    assert_eq!(generation.view().await.unwrap().counts().await.unwrap(), counted(2).counts);
 }

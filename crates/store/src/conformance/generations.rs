@@ -8,7 +8,7 @@ use weir_event::Stream;
 
 use super::fences::fence;
 use super::{Place, fresh};
-use crate::{GenerationId, LogEnd, MembershipBatch, Progress, Projection, Store, StoreError};
+use crate::{GenerationId, LogEnd, MembershipBatch, Progress, Projection, Purpose, Store, StoreError};
 
 pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
     a_new_store_reads_nothing(make).await;
@@ -37,26 +37,33 @@ async fn a_new_store_reads_nothing<P: Place>(make: &impl AsyncFn() -> P) {
     assert_eq!(live(&store).await, None);
     let unknown = GenerationId(1);
     assert!(matches!(store.generation(unknown).await, Err(StoreError::NoGeneration(id)) if id == unknown));
-    assert!(matches!(store.promote(unknown).await, Err(StoreError::NoGeneration(id)) if id == unknown));
+    assert!(matches!(store.promote(unknown, None).await, Err(StoreError::NoGeneration(id)) if id == unknown));
     store.remove(unknown).await.unwrap();
 }
 
 async fn the_live_generation_is_the_promoted_one<P: Place>(make: &impl AsyncFn() -> P) {
     let place = make().await;
     let store = place.open().await.unwrap();
-    let one = store.create(3, 100).await.unwrap();
+    let one = store.create(3, 100, Purpose::Switch).await.unwrap();
     assert_eq!(live(&store).await, None);
-    store.promote(one).await.unwrap();
+    store.promote(one, None).await.unwrap();
     assert_eq!(live(&store).await, Some(one));
-    let other = store.create(8, 200).await.unwrap();
+    let other = store.create(8, 200, Purpose::Rebuild).await.unwrap();
     assert_eq!(live(&store).await, Some(one));
     let bound = store.generation(other).await.unwrap().bound();
     assert_eq!(bound, 8);
-    store.promote(other).await.unwrap();
+    for before in [None, Some(other)] {
+        let refused = store.promote(other, before).await;
+        assert!(matches!(refused, Err(StoreError::LiveMoved)), "{refused:?}");
+        assert_eq!(live(&store).await, Some(one));
+    }
+    store.promote(other, Some(one)).await.unwrap();
     assert_eq!(live(&store).await, Some(other));
     assert_eq!(listed(&store).await, [(one.0, 3, 100, false), (other.0, 8, 200, true)]);
     assert!(matches!(store.remove(other).await, Err(StoreError::IsLive(id)) if id == other));
-    store.promote(one).await.unwrap();
+    let purposes: Vec<_> = store.generations().await.unwrap().iter().map(|info| info.purpose).collect();
+    assert_eq!(purposes, [Purpose::Switch, Purpose::Rebuild]);
+    store.promote(one, Some(other)).await.unwrap();
     assert_eq!(live(&store).await, Some(one));
 }
 
@@ -66,8 +73,8 @@ async fn what_was_committed_is_there_again<P: Place>(make: &impl AsyncFn() -> P)
     generation.commit_membership(fence(1, 0, 7), &batch).await.unwrap();
     generation.commit_timeline(fence(1, 0, 6), &[]).await.unwrap();
     let id = generation.id();
-    store.promote(id).await.unwrap();
-    let filling = store.create(4, 2).await.unwrap();
+    store.promote(id, None).await.unwrap();
+    let filling = store.create(4, 2, Purpose::Switch).await.unwrap();
     let before = listed(&store).await;
     drop((store, generation));
     let store = place.open().await.unwrap();
@@ -100,7 +107,7 @@ async fn a_removed_generation_leaves_nothing<P: Place>(make: &impl AsyncFn() -> 
     assert_eq!(view.quarantine(9).await.unwrap(), []);
     drop((view, generation));
     gone(&place, id).await;
-    let next = store.create(0, 1).await.unwrap();
+    let next = store.create(0, 1, Purpose::Switch).await.unwrap();
     assert!(place.holds(next).await);
     store.remove(next).await.unwrap();
     gone(&place, next).await;
@@ -121,7 +128,7 @@ async fn no_generation_number_comes_twice<P: Place>(make: &impl AsyncFn() -> P) 
     for _ in 0..3 {
         let store = place.open().await.unwrap();
         for _ in 0..2 {
-            let id = store.create(0, 1).await.unwrap();
+            let id = store.create(0, 1, Purpose::Switch).await.unwrap();
             assert!(id > last, "{id:?} after {last:?}");
             store.remove(id).await.unwrap();
             last = id;
@@ -132,8 +139,8 @@ async fn no_generation_number_comes_twice<P: Place>(make: &impl AsyncFn() -> P) 
 async fn a_generation_that_lost_its_tables_is_forgotten<P: Place>(make: &impl AsyncFn() -> P) {
     let (place, store, generation) = fresh(make).await;
     let id = generation.id();
-    store.promote(id).await.unwrap();
-    let other = store.create(6, 7).await.unwrap();
+    store.promote(id, None).await.unwrap();
+    let other = store.create(6, 7, Purpose::Switch).await.unwrap();
     drop((store, generation));
     place.lose(id).await;
     let store = place.open().await.unwrap();

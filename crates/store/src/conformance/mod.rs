@@ -7,6 +7,7 @@
     reason = "these are tests; they live here so that every backend can run them"
 )]
 
+mod contents;
 mod fences;
 mod folds;
 mod generations;
@@ -14,6 +15,8 @@ mod lists;
 mod model;
 mod random;
 mod readers;
+mod rebuilds;
+mod standstill;
 mod tables;
 
 use std::sync::Arc;
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Generation, GenerationId, Store, StoreError};
+use crate::{Generation, GenerationId, Purpose, Store, StoreError};
 
 pub use model::{Change, SpanModel};
 pub use random::Random;
@@ -49,6 +52,9 @@ pub async fn run<P: Place + 'static>(make: impl AsyncFn() -> P) {
         readers::run(&make).await;
         lists::run(&make).await;
         generations::run(&make).await;
+        standstill::run(&make).await;
+        contents::run(&make).await;
+        rebuilds::run(&make).await;
     };
     tokio::time::timeout(Duration::from_secs(120), all).await.expect("the suite hangs");
 }
@@ -57,7 +63,7 @@ pub async fn run<P: Place + 'static>(make: impl AsyncFn() -> P) {
 async fn fresh<P: Place>(make: &impl AsyncFn() -> P) -> (P, Arc<dyn Store>, Arc<dyn Generation>) {
     let place = make().await;
     let store = place.open().await.unwrap();
-    let id = store.create(0, 1).await.unwrap();
+    let id = store.create(0, 1, Purpose::Switch).await.unwrap();
     let generation = store.generation(id).await.unwrap();
     (place, store, generation)
 }

@@ -132,7 +132,7 @@ async fn changes_are_told<P: Place>(make: &impl AsyncFn() -> P) {
     expect("control").await;
     generation.commit_timeline(fence(0, 0, 1), &[]).await.unwrap();
     expect("timeline").await;
-    store.promote(Generation::id(&*generation)).await.unwrap();
+    store.promote(Generation::id(&*generation), None).await.unwrap();
     expect("promote").await;
     let refused = generation.commit_membership(fence(0, 0, 1), &MembershipBatch::default()).await;
     assert!(refused.is_err());

@@ -1,24 +1,29 @@
 //! A generation's tables: what the seam asks of them, in a schema of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row as _;
 use tokio::sync::watch;
+use uuid::Uuid;
 
+use super::contents::PgContents;
 use super::errors::sort_in;
 use super::pointer::Pointer;
+use super::positions::Pause;
 use super::schema::{Schema, Text};
 use super::sessions::{Session, Sessions};
 use super::timeline::PgTimeline;
 use super::view::PgView;
 use super::{membership, positions, states, timeline, view};
+use crate::contents::Contents;
 use crate::error::StoreError;
 use crate::model::{
     Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress, Projection,
     Quarantined, TimelineRow,
 };
-use crate::traits::{FoldMemory, Generation, TableWriter, TimelineView, View};
+use crate::traits::{FoldMemory, Generation, Paused, Standstill, TableWriter, TimelineView, View};
 
 /// All statements over a generation's tables.
 pub(super) struct Statements {
@@ -60,14 +65,16 @@ pub(super) struct Links {
 /// A generation in PostgreSQL.
 pub(super) struct PgGeneration {
     info: GenerationInfo,
+    schema: Schema,
     statements: Arc<Statements>,
     links: Links,
 }
 
 impl PgGeneration {
     pub(super) fn new(store: &Schema, info: GenerationInfo, links: Links) -> Self {
-        let statements = Arc::new(Statements::new(&store.of_generation(info.id)));
-        Self { info, statements, links }
+        let schema = store.of_generation(info.id);
+        let statements = Arc::new(Statements::new(&schema));
+        Self { info, schema, statements, links }
     }
 
     fn failed(&self, what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
@@ -102,9 +109,9 @@ impl PgGeneration {
         Ok(())
     }
 
-    /// Begins a view, and what it says of the positions.
-    async fn open(&self) -> Result<(Session, Vec<Progress>), StoreError> {
-        let opened = self.links.readers.begin(&self.statements.positions.view).await;
+    /// Begins a view, and answers the positions in it.
+    async fn open(&self, opening: &Text) -> Result<(Session, Vec<Progress>), StoreError> {
+        let opened = self.links.readers.begin(opening).await;
         let (session, rows) = opened.map_err(self.failed("opening a view"))?;
         Ok((session, positions::progress(&rows)?))
     }
@@ -121,31 +128,58 @@ impl Generation for PgGeneration {
     }
 
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
-        let (session, mut progress) = self.open().await?;
+        let (session, mut progress) = self.open(&self.statements.positions.view).await?;
         progress.retain(|p| p.projection != Projection::Timeline);
         let (generation, statements) = (self.info.id, self.statements.clone());
         Ok(Box::new(PgView { generation, statements, session, progress }))
     }
 
     async fn timeline(&self) -> Result<Box<dyn TimelineView>, StoreError> {
-        let (session, mut progress) = self.open().await?;
+        let (session, mut progress) = self.open(&self.statements.positions.view).await?;
         progress.retain(|p| p.projection == Projection::Timeline);
         let (generation, statements) = (self.info.id, self.statements.clone());
         Ok(Box::new(PgTimeline { generation, statements, session, progress }))
+    }
+
+    async fn contents(&self) -> Result<Box<dyn Contents>, StoreError> {
+        let (session, progress) = self.open(&self.statements.positions.view_all).await?;
+        let schema = self.schema.clone();
+        Ok(Box::new(PgContents { generation: self.info.id, schema, session, progress }))
+    }
+}
+
+#[async_trait]
+impl Standstill for PgGeneration {
+    async fn pause(&self) -> Result<Box<dyn Paused>, StoreError> {
+        let paused = self.links.writers.begin(&self.statements.positions.pause).await;
+        let (session, rows) = paused.map_err(self.failed("pausing a generation"))?;
+        Ok(Box::new(Pause { progress: positions::progress(&rows)?, _session: session }))
+    }
+
+    async fn hold(&self, at: &[Progress], lease: Duration) -> Result<(), StoreError> {
+        let held = self.statements.positions.hold(&self.links.writers, at, lease).await;
+        held.map_err(self.failed("holding a generation"))
+    }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        let released = self.statements.positions.release(&self.links.writers).await;
+        released.map_err(self.failed("ending a hold"))?;
+        self.links.changes.send_modify(|n| *n += 1);
+        Ok(())
     }
 }
 
 #[async_trait]
 impl FoldMemory for PgGeneration {
     async fn redo(&self, partition: u32) -> Result<Vec<Vec<u8>>, StoreError> {
-        let (mut session, _) = self.open().await?;
+        let (mut session, _) = self.open(&self.statements.positions.view).await?;
         let query = self.statements.states.redo.query().bind(partition.cast_signed());
         let rows = session.rows(query).await.map_err(self.failed("reading the redo of states"))?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     async fn id_chunks(&self, key: ProfileKey) -> Result<Vec<IdChunk>, StoreError> {
-        let (mut session, _) = self.open().await?;
+        let (mut session, _) = self.open(&self.statements.positions.view).await?;
         let query = self.statements.states.chunks.query().bind(key.workspace.cast_signed()).bind(key.profile.0);
         let rows = session.rows(query).await.map_err(self.failed("reading event ids"))?;
         let chunk = |row: &sqlx::postgres::PgRow| IdChunk {
@@ -160,13 +194,20 @@ impl FoldMemory for PgGeneration {
 
 #[async_trait]
 impl TableWriter for PgGeneration {
+    async fn claim(&self, projection: Projection, partition: u32, owner: Uuid) -> Result<u64, StoreError> {
+        let claimed = self.statements.positions.claim(&self.links.writers, projection, partition, owner).await;
+        let next = claimed.map_err(self.failed("claiming a partition"))?;
+        self.links.changes.send_modify(|n| *n += 1);
+        Ok(next)
+    }
+
     async fn progress(&self) -> Result<Vec<Progress>, StoreError> {
         let rows = self.links.readers.ask(&self.statements.positions.read).await;
         positions::progress(&rows.map_err(self.failed("reading positions"))?)
     }
 
     async fn profiles(&self, keys: &[ProfileKey]) -> Result<Vec<ProfileRow>, StoreError> {
-        let (mut session, _) = self.open().await?;
+        let (mut session, _) = self.open(&self.statements.positions.view).await?;
         let rows = session.rows(self.statements.states.rows_of(keys)).await.map_err(self.failed("reading states"))?;
         Ok(rows.iter().map(states::profile_row).collect())
     }
@@ -200,7 +241,7 @@ impl TableWriter for PgGeneration {
     }
 
     async fn not_admitted(&self, partition: u32, from: u64, to: u64) -> Result<Vec<u64>, StoreError> {
-        let (mut session, _) = self.open().await?;
+        let (mut session, _) = self.open(&self.statements.positions.view).await?;
         let query = self.statements.not_admitted.query().bind(partition.cast_signed());
         let query = query.bind(from.cast_signed()).bind(to.cast_signed());
         let rows = session.rows(query).await.map_err(self.failed("reading what was not admitted"))?;

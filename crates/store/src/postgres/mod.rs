@@ -5,6 +5,7 @@
 //! server the last of them may be missing, their positions with them, and are folded again. What the store as a whole
 //! knows is waited for, and with it all that was committed before: the server's log is one.
 
+mod contents;
 mod errors;
 mod generation;
 mod leftovers;
@@ -12,6 +13,7 @@ mod membership;
 mod pointer;
 mod polling;
 mod positions;
+mod rebuilds;
 mod rows;
 mod schema;
 mod sessions;
@@ -33,7 +35,7 @@ use uuid::Uuid;
 use weir_event::Stream;
 
 use crate::error::StoreError;
-use crate::model::{GenerationId, GenerationInfo};
+use crate::model::{GenerationId, GenerationInfo, Purpose};
 use crate::traits::{Generation, LogEnd, LogEnds, Store};
 use errors::{needs_somebody, sort, tables_are_gone};
 use generation::{Links, PgGeneration};
@@ -112,6 +114,9 @@ struct Statements {
     unset: Text,
     tell_ends: Text,
     ends: Text,
+    rebuilds: Text,
+    first_note: Text,
+    next_note: Text,
 }
 
 impl Statements {
@@ -123,11 +128,13 @@ impl Statements {
             change: schema.text(&format!("{begin} {lock}")),
             bind: schema.text("UPDATE @store SET lineage = coalesce(lineage, $1) RETURNING lineage"),
             list: schema
-                .text("SELECT g.id, g.bound, g.created_at, g.id = s.live FROM @generations g, @store s ORDER BY g.id"),
+                .text("SELECT g.id, g.bound, g.created_at, g.id = s.live, g.purpose FROM @generations g, @store s ORDER BY g.id"),
             live: schema.text("SELECT live FROM @store"),
             known: schema.text("SELECT id FROM @generations WHERE id = $1"),
-            create: schema.text("INSERT INTO @generations (bound, created_at) VALUES ($1, $2) RETURNING id"),
-            promote: schema.text("UPDATE @store SET live = $1"),
+            create: schema.text(
+                "INSERT INTO @generations (bound, created_at, purpose) VALUES ($1, $2, $3) RETURNING id",
+            ),
+            promote: schema.text("UPDATE @store SET live = $1 WHERE live IS NOT DISTINCT FROM $2"),
             remove: schema.text("DELETE FROM @generations WHERE id = $1"),
             unset: schema.text("UPDATE @store SET live = NULL WHERE live = $1"),
             tell_ends: schema.text(
@@ -138,6 +145,13 @@ impl Statements {
                  SET next = greatest(e.next, excluded.next), seen_at = excluded.seen_at",
             ),
             ends: schema.text("SELECT stream, partition, next, seen_at FROM @log_ends ORDER BY stream, partition"),
+            rebuilds: schema.text("SELECT id, revision, note FROM @rebuilds ORDER BY id"),
+            first_note: schema.text(
+                "INSERT INTO @rebuilds (note, id, revision) VALUES ($1, $2, $3 + 1) ON CONFLICT DO NOTHING",
+            ),
+            next_note: schema.text(
+                "UPDATE @rebuilds SET note = $1, revision = revision + 1 WHERE id = $2 AND revision = $3",
+            ),
         }
     }
 }
@@ -226,7 +240,7 @@ impl Shared {
         let found = schema::generations(session, &self.schema).await?;
         let mut left: BTreeSet<GenerationId> = found.iter().map(|(id, _)| *id).collect();
         for row in session.rows(self.statements.list.query()).await? {
-            let id = info(&row).id;
+            let id = number(&row);
             if found.contains(&(id, true)) {
                 left.remove(&id);
                 continue;
@@ -263,7 +277,8 @@ impl Shared {
         self.ready().await?;
         let asked = self.links.pointer.ask();
         let rows = self.links.readers.ask(&self.statements.list).await;
-        let all: Vec<GenerationInfo> = rows.map_err(self.failed("listing the generations"))?.iter().map(info).collect();
+        let rows = rows.map_err(self.failed("listing the generations"))?;
+        let all = rows.iter().map(info).collect::<Result<Vec<_>, StoreError>>()?;
         self.links.pointer.answer(asked, all.iter().find(|info| info.live).map(|info| info.id));
         self.handles().retain(|id, _| all.iter().any(|info| info.id == *id));
         Ok(all)
@@ -291,10 +306,19 @@ impl Shared {
     }
 }
 
-fn info(row: &PgRow) -> GenerationInfo {
-    let id = GenerationId(row.get::<i64, _>(0).cast_unsigned());
-    let live = row.get::<Option<bool>, _>(3).unwrap_or(false);
-    GenerationInfo { id, bound: row.get::<i64, _>(1).cast_unsigned(), created_at: row.get(2), live }
+fn info(row: &PgRow) -> Result<GenerationInfo, StoreError> {
+    let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.name() == row.get::<&str, _>(4));
+    Ok(GenerationInfo {
+        id: number(row),
+        bound: row.get::<i64, _>(1).cast_unsigned(),
+        created_at: row.get(2),
+        purpose: purpose.ok_or(StoreError::Damaged("a generation of an unknown purpose"))?,
+        live: row.get::<Option<bool>, _>(3).unwrap_or(false),
+    })
+}
+
+fn number(row: &PgRow) -> GenerationId {
+    GenerationId(row.get::<i64, _>(0).cast_unsigned())
 }
 
 #[async_trait]
@@ -315,15 +339,16 @@ impl Store for PgStore {
         self.shared.list().await
     }
 
-    async fn create(&self, bound: u64, now: i64) -> Result<GenerationId, StoreError> {
+    async fn create(&self, bound: u64, now: i64, purpose: Purpose) -> Result<GenerationId, StoreError> {
         let failed = self.shared.failed("making a generation");
         let mut session = self.shared.change("making a generation").await?;
-        let query = self.shared.statements.create.query().bind(bound.cast_signed()).bind(now);
+        let query = self.shared.statements.create.query().bind(bound.cast_signed()).bind(now).bind(purpose.name());
         let row = session.row(query).await.map_err(&failed)?.ok_or(StoreError::Damaged("a new row is missing"))?;
-        let id = GenerationId(row.get::<i64, _>(0).cast_unsigned());
+        let id = number(&row);
         let schema = self.shared.schema.of_generation(id);
         schema::make_generation(&mut session, &schema).await.map_err(&failed)?;
         session.commit().await.map_err(&failed)?;
+        self.shared.changed();
         Ok(id)
     }
 
@@ -344,7 +369,7 @@ impl Store for PgStore {
         Ok(live.map(|info| self.shared.handle(info) as Arc<dyn Generation>))
     }
 
-    async fn promote(&self, id: GenerationId) -> Result<(), StoreError> {
+    async fn promote(&self, id: GenerationId, before: Option<GenerationId>) -> Result<(), StoreError> {
         let failed = self.shared.failed("promoting a generation");
         let mut session = self.shared.change("promoting a generation").await?;
         let statements = &self.shared.statements;
@@ -352,7 +377,10 @@ impl Store for PgStore {
         if session.rows(statements.known.query().bind(number)).await.map_err(&failed)?.is_empty() {
             return Err(StoreError::NoGeneration(id));
         }
-        session.execute(statements.promote.query().bind(number)).await.map_err(&failed)?;
+        let query = statements.promote.query().bind(number).bind(before.map(|id| id.0.cast_signed()));
+        if session.execute(query).await.map_err(&failed)? == 0 {
+            return Err(StoreError::LiveMoved);
+        }
         // Waits for the disk, and what was committed to the generation before lies before it there.
         session.commit().await.map_err(&failed)?;
         self.shared.changed();
@@ -370,6 +398,7 @@ impl Store for PgStore {
         session.execute(statements.remove.query().bind(id.0.cast_signed())).await.map_err(&failed)?;
         session.commit().await.map_err(&failed)?;
         self.shared.handles().remove(&id);
+        self.shared.changed();
         self.shared.sweep(BTreeSet::from([id]));
         Ok(())
     }

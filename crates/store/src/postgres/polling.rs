@@ -22,8 +22,10 @@ const AWAY: Duration = Duration::from_millis(250);
 /// What a look saw.
 #[derive(Clone, PartialEq, Eq)]
 struct Seen {
+    live: Option<i64>,
     generations: Vec<i64>,
-    store: String,
+    /// A note's revision only rises.
+    notes: i64,
     positions: Vec<i64>,
 }
 
@@ -56,7 +58,7 @@ pub(super) async fn watch(store: Weak<Shared>) {
                 let removed = tables_are_gone(&error);
                 known.clear();
                 // Whatever happened meanwhile is a change.
-                last = Some(Seen { generations: Vec::new(), store: String::new(), positions: Vec::new() });
+                last = Some(Seen { live: None, generations: Vec::new(), notes: -1, positions: Vec::new() });
                 if removed { PAUSE } else { AWAY }
             }
         };
@@ -71,8 +73,7 @@ async fn look(shared: &Shared, known: &[i64]) -> Result<Seen, sqlx::Error> {
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let live: Option<i64> = row.get(0);
     shared.links.pointer.answer(asked, live.map(|id| GenerationId(id.cast_unsigned())));
-    let generations: Vec<i64> = row.get(1);
-    Ok(Seen { generations, store: row.get(2), positions: row.get(3) })
+    Ok(Seen { live, generations: row.get(1), notes: row.get(2), positions: row.get(3) })
 }
 
 fn statement(shared: &Shared, known: &[i64]) -> Text {
@@ -82,7 +83,8 @@ fn statement(shared: &Shared, known: &[i64]) -> Text {
     });
     let sums: Vec<String> = sums.collect();
     shared.schema.text(&format!(
-        "SELECT s.live, array(SELECT id FROM @generations ORDER BY id), s.xmin::text, ARRAY[{}]::bigint[]
+        "SELECT s.live, array(SELECT id FROM @generations ORDER BY id),
+                (SELECT coalesce(sum(revision), 0) FROM @rebuilds)::bigint, ARRAY[{}]::bigint[]
          FROM @store s",
         sums.join(", ")
     ))

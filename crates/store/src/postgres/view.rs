@@ -5,17 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use weir_event::{ProfileId, Stream};
+use weir_event::ProfileId;
 
 use super::errors::sort_in;
-use super::generation;
 use super::rows::{column, limit_of};
 use super::schema::{Schema, Text};
 use super::sessions::{Bound, Session};
+use super::{contents, generation};
 use crate::error::StoreError;
-use crate::model::{
-    Card, Count, CountRow, GenerationId, ProfileKey, Progress, Quarantined, ScoreRow, SpanKey, SpanRow,
-};
+use crate::model::{Card, CountRow, GenerationId, ProfileKey, Progress, Quarantined, ScoreRow, SpanKey, SpanRow};
 use crate::place;
 use crate::traits::{SpanRange, SpanView, View};
 
@@ -152,29 +150,13 @@ impl View for PgView {
     async fn counts(&mut self) -> Result<Vec<CountRow>, StoreError> {
         let query = self.statements.view.counts.query();
         let rows = self.rows("reading counts", query).await?;
-        let count = |row: &PgRow| {
-            let name: &str = row.get(1);
-            let what =
-                Count::ALL.into_iter().find(|c| c.name() == name).ok_or(StoreError::Damaged("an unknown count"))?;
-            Ok(CountRow { workspace: u64::try_from(row.get::<i64, _>(0)).ok(), what, n: row.get(2) })
-        };
-        rows.iter().map(count).collect()
+        rows.iter().map(|row| contents::count(row, 0)).collect()
     }
 
     async fn quarantine(&mut self, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
         let query = self.statements.view.quarantine.query().bind(limit_of(limit));
         let rows = self.rows("reading the quarantine", query).await?;
-        let quarantined = |row: &PgRow| {
-            let reason = String::from_utf8(row.get(3));
-            Ok(Quarantined {
-                stream: Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?,
-                partition: row.get::<i32, _>(1).cast_unsigned(),
-                offset: row.get::<i64, _>(2).cast_unsigned(),
-                reason: reason.map_err(|_| StoreError::Damaged("a reason is not UTF-8"))?,
-                record: row.get(4),
-            })
-        };
-        rows.iter().map(quarantined).collect()
+        rows.iter().map(contents::quarantined).collect()
     }
 }
 

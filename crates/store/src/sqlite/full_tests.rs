@@ -43,10 +43,10 @@ fn records(count: u64) -> Vec<TimelineRow> {
 async fn a_full_disk_stops_a_batch_and_no_later_one() {
     let directory = TempDir::new().unwrap();
     let store = SqliteStore::open(&directory.path().join("store.db")).await.unwrap();
-    let id = store.create(0, 1).await.unwrap();
+    let id = store.create(0, 1, crate::Purpose::Switch).await.unwrap();
     let generation = store.known().get(id).unwrap();
     let tables = store.generation(id).await.unwrap();
-    let fence = |expected, next| Fence { partition: 0, expected, next, newest_receipt: None };
+    let fence = |expected, next| Fence { partition: 0, owner: uuid::Uuid::nil(), expected, next, newest_receipt: None };
     tables.commit_membership(fence(0, 1), &rows(0, 10)).await.unwrap();
     let mut at = 1;
     for pages in [0, 1, 3, 12] {
@@ -73,7 +73,7 @@ async fn a_full_disk_stops_a_batch_and_no_later_one() {
 async fn a_connection_that_lost_its_transaction_is_replaced() {
     let directory = TempDir::new().unwrap();
     let store = SqliteStore::open(&directory.path().join("store.db")).await.unwrap();
-    let id = store.create(0, 1).await.unwrap();
+    let id = store.create(0, 1, crate::Purpose::Switch).await.unwrap();
     let file = &store.known().get(id).unwrap().tables;
     for _ in 0..3 {
         for mut transaction in [file.begin().await.unwrap(), file.view().await.unwrap()] {
@@ -81,7 +81,7 @@ async fn a_connection_that_lost_its_transaction_is_replaced() {
         }
     }
     let batch = store.generation(id).await.unwrap();
-    let fence = Fence { partition: 0, expected: 0, next: 1, newest_receipt: None };
+    let fence = Fence { partition: 0, owner: uuid::Uuid::nil(), expected: 0, next: 1, newest_receipt: None };
     batch.commit_membership(fence, &rows(0, 1)).await.unwrap();
     assert_eq!(batch.progress().await.unwrap()[0].next, 1);
 }

@@ -1,23 +1,28 @@
 //! A generation's tables: what the seam asks of them, on its two files.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Transaction;
 use sqlx::sqlite::Sqlite;
 use tokio::sync::watch;
+use uuid::Uuid;
 
+use super::contents::SqliteContents;
 use super::files::{File, Files};
+use super::standstill::Held;
 use super::timeline::SqliteTimeline;
 use super::view::SqliteView;
 use super::waiting::Waiting;
 use super::{membership, positions, states, timeline};
+use crate::contents::Contents;
 use crate::error::StoreError;
 use crate::model::{
     Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress, Projection,
     Quarantined, TimelineRow,
 };
-use crate::traits::{FoldMemory, Generation, TableWriter, TimelineView, View};
+use crate::traits::{FoldMemory, Generation, Paused, Standstill, TableWriter, TimelineView, View};
 
 pub(super) const TABLES: &str = include_str!("../../../../migrations/sqlite/generation/0001_tables.sql");
 pub(super) const TIMELINE: &str = include_str!("../../../../migrations/sqlite/timeline/0001_timeline.sql");
@@ -110,6 +115,12 @@ impl Generation for SqliteGeneration {
     async fn timeline(&self) -> Result<Box<dyn TimelineView>, StoreError> {
         Ok(Box::new(SqliteTimeline(self.timeline.view().await?)))
     }
+
+    async fn contents(&self) -> Result<Box<dyn Contents>, StoreError> {
+        // The timeline first: read later, it would seem to pass membership.
+        let timeline = self.timeline.view().await?;
+        Ok(Box::new(SqliteContents { tables: self.tables.view().await?, timeline }))
+    }
 }
 
 #[async_trait]
@@ -126,7 +137,42 @@ impl FoldMemory for SqliteGeneration {
 }
 
 #[async_trait]
+impl Standstill for SqliteGeneration {
+    async fn pause(&self) -> Result<Box<dyn Paused>, StoreError> {
+        Ok(Box::new(Held::take(&self.tables, &self.timeline).await?))
+    }
+
+    async fn hold(&self, at: &[Progress], lease: Duration) -> Result<(), StoreError> {
+        // The timeline first: it never passes membership.
+        for (file, timeline) in [(&self.timeline, true), (&self.tables, false)] {
+            let mut transaction = file.begin().await?;
+            let here = at.iter().filter(|place| (place.projection == Projection::Timeline) == timeline);
+            positions::hold(&mut transaction, here, lease).await?;
+            self.commit(transaction).await?;
+        }
+        Ok(())
+    }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        for file in [&self.tables, &self.timeline] {
+            let released = sqlx::query(positions::RELEASE).execute(&file.writer).await;
+            released.map_err(|e| StoreError::from_sqlx("ending a hold", e))?;
+        }
+        self.changes.send_modify(|n| *n += 1);
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl TableWriter for SqliteGeneration {
+    async fn claim(&self, projection: Projection, partition: u32, owner: Uuid) -> Result<u64, StoreError> {
+        let file = if projection == Projection::Timeline { &self.timeline } else { &self.tables };
+        let mut transaction = file.begin().await?;
+        let next = positions::claim(&mut transaction, projection, partition, owner).await?;
+        self.commit(transaction).await?;
+        Ok(next)
+    }
+
     async fn progress(&self) -> Result<Vec<Progress>, StoreError> {
         let mut all = Vec::new();
         // The timeline never passes membership; read later, it would seem to.

@@ -5,6 +5,7 @@
 //! Tables can be rebuilt from the log, so a generation's files are written with `synchronous=NORMAL`: after a power cut
 //! the last batches may be missing, their positions with them, and are folded again. `PATH` itself is synced.
 
+mod contents;
 mod files;
 #[cfg(test)]
 mod full_tests;
@@ -13,7 +14,9 @@ mod membership;
 #[cfg(test)]
 mod plan_tests;
 mod positions;
+mod rebuilds;
 mod rows;
+mod standstill;
 mod states;
 mod timeline;
 mod view;
@@ -33,7 +36,7 @@ use uuid::Uuid;
 use weir_event::Stream;
 
 use crate::error::StoreError;
-use crate::model::{GenerationId, GenerationInfo};
+use crate::model::{GenerationId, GenerationInfo, Purpose};
 use crate::traits::{Generation, LogEnd, LogEnds, Store};
 use files::{Files, Schema};
 use generation::SqliteGeneration;
@@ -108,7 +111,7 @@ impl SqliteStore {
 
 /// Opens the generations that there are.
 async fn load(path: &Path, pool: &SqlitePool, changes: &watch::Sender<u64>) -> Result<Open, StoreError> {
-    let rows = sqlx::query("SELECT id, bound, created_at FROM generations ORDER BY id")
+    let rows = sqlx::query("SELECT id, bound, created_at, purpose FROM generations ORDER BY id")
         .fetch_all(pool)
         .await
         .map_err(|e| StoreError::from_sqlx("listing the generations", e))?;
@@ -119,7 +122,7 @@ async fn load(path: &Path, pool: &SqlitePool, changes: &watch::Sender<u64>) -> R
     let live = live.map(|id| GenerationId(id.cast_unsigned()));
     let mut open = Open::default();
     for row in rows {
-        let info = info(&row);
+        let info = info(&row)?;
         let files = Files::of(path, info.id);
         let known = if files.exist() { SqliteGeneration::open(files, info, changes.clone()).await? } else { None };
         if let Some(generation) = known {
@@ -150,9 +153,11 @@ async fn forget(pool: &SqlitePool, id: GenerationId) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn info(row: &SqliteRow) -> GenerationInfo {
+fn info(row: &SqliteRow) -> Result<GenerationInfo, StoreError> {
     let id = GenerationId(row.get::<i64, _>(0).cast_unsigned());
-    GenerationInfo { id, bound: row.get::<i64, _>(1).cast_unsigned(), created_at: row.get(2), live: false }
+    let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.name() == row.get::<&str, _>(3));
+    let purpose = purpose.ok_or(StoreError::Damaged("a generation of an unknown purpose"))?;
+    Ok(GenerationInfo { id, bound: row.get::<i64, _>(1).cast_unsigned(), created_at: row.get(2), purpose, live: false })
 }
 
 #[async_trait]
@@ -177,19 +182,22 @@ impl Store for SqliteStore {
         Ok(open.generations.values().map(info).collect())
     }
 
-    async fn create(&self, bound: u64, now: i64) -> Result<GenerationId, StoreError> {
+    async fn create(&self, bound: u64, now: i64, purpose: Purpose) -> Result<GenerationId, StoreError> {
+        const CREATE: &str = "INSERT INTO generations (bound, created_at, purpose) VALUES (?, ?, ?) RETURNING id";
         let _turn = self.changing.lock().await;
-        let id: i64 = sqlx::query_scalar("INSERT INTO generations (bound, created_at) VALUES (?, ?) RETURNING id")
+        let id: i64 = sqlx::query_scalar(CREATE)
             .bind(bound.cast_signed())
             .bind(now)
+            .bind(purpose.name())
             .fetch_one(&self.pool)
             .await
             .map_err(|e| StoreError::from_sqlx("making a generation", e))?;
         let id = GenerationId(id.cast_unsigned());
-        let info = GenerationInfo { id, bound, created_at: now, live: false };
+        let info = GenerationInfo { id, bound, created_at: now, purpose, live: false };
         let generation = SqliteGeneration::open(Files::of(&self.path, id), info, self.changes.clone()).await?;
         let generation = generation.ok_or(StoreError::Damaged("a new generation has a schema already"))?;
         self.known_mut().generations.insert(id, Arc::new(generation));
+        self.changes.send_modify(|n| *n += 1);
         Ok(id)
     }
 
@@ -202,16 +210,20 @@ impl Store for SqliteStore {
         Ok(open.live.map(|id| open.get(id)).transpose()?.map(|generation| generation as Arc<dyn Generation>))
     }
 
-    async fn promote(&self, id: GenerationId) -> Result<(), StoreError> {
+    async fn promote(&self, id: GenerationId, before: Option<GenerationId>) -> Result<(), StoreError> {
         let _turn = self.changing.lock().await;
         let generation = self.known().get(id)?;
         // What the pointer points at is on disk before the pointer is.
         generation.checkpoint().await?;
-        sqlx::query("UPDATE store SET live = ? WHERE one = 1")
+        let moved = sqlx::query("UPDATE store SET live = ? WHERE one = 1 AND live IS ?")
             .bind(id.0.cast_signed())
+            .bind(before.map(|id| id.0.cast_signed()))
             .execute(&self.pool)
             .await
             .map_err(|e| StoreError::from_sqlx("promoting a generation", e))?;
+        if moved.rows_affected() == 0 {
+            return Err(StoreError::LiveMoved);
+        }
         self.known_mut().live = Some(id);
         self.changes.send_modify(|n| *n += 1);
         Ok(())
@@ -227,6 +239,7 @@ impl Store for SqliteStore {
         if let Some(generation) = removed {
             generation.remove();
         }
+        self.changes.send_modify(|n| *n += 1);
         Ok(())
     }
 }

@@ -52,12 +52,18 @@ async fn rows_move_as_they_come() {
         let store = SqliteStore::open(&directory.store()).await.unwrap();
         let id = match store.generations().await.unwrap().first() {
             Some(info) => info.id,
-            None => store.create(0, 1).await.unwrap(),
+            None => store.create(0, 1, crate::Purpose::Switch).await.unwrap(),
         };
         let generation = store.generation(id).await.unwrap();
         for _ in 0..60 {
             let rows: Vec<TimelineRow> = (0..40).map(|i| record(&mut random, at + i)).collect();
-            let fence = |expected| Fence { partition: 0, expected, next: at + 40, newest_receipt: None };
+            let fence = |expected| Fence {
+                partition: 0,
+                owner: uuid::Uuid::nil(),
+                expected,
+                next: at + 40,
+                newest_receipt: None,
+            };
             assert!(generation.commit_timeline(fence(at + 1), &rows).await.is_err());
             generation.commit_timeline(fence(at), &rows).await.unwrap();
             at += 40;

@@ -1,0 +1,108 @@
+//! All rows of a generation, each once, as they were when the view was opened.
+
+use futures::TryStreamExt as _;
+use weir_event::{ProfileId, Stream};
+
+use super::fences::fence;
+use super::{Place, fresh};
+use crate::{
+    Card, Contents, Count, CountRow, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Quarantined, ScoreRow, SpanKey,
+    SpanRow, Table, TableRow, TimelineRow, TreeRow, TreeRows,
+};
+
+pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
+    let (_place, _store, generation) = fresh(make).await;
+    let empty: &mut dyn Contents = &mut *generation.contents().await.unwrap();
+    assert!(all(empty).await.is_empty());
+    let (control, batch, timeline) = (vec![(0, b"first".to_vec())], batch(), vec![record(7), record(8)]);
+    generation.commit_control(fence(0, 0, 1), &control, &[]).await.unwrap();
+    generation.commit_membership(fence(2, 0, 9), &batch).await.unwrap();
+    generation.commit_timeline(fence(2, 0, 9), &timeline).await.unwrap();
+    let mut contents = generation.contents().await.unwrap();
+    let more = MembershipBatch { not_admitted: vec![10], ..MembershipBatch::default() };
+    generation.commit_membership(fence(2, 9, 11), &more).await.unwrap();
+    assert_eq!(contents.progress().await.unwrap().iter().map(|place| place.next).collect::<Vec<_>>(), [1, 9, 9]);
+    let mut expected = expected(&batch, &timeline);
+    expected.push((Table::Control, TableRow::Control(0, b"first".to_vec())));
+    let mut found = all(&mut *contents).await;
+    for rows in [&mut expected, &mut found] {
+        rows.sort_by_key(|row| format!("{row:?}"));
+    }
+    assert_eq!(found, expected);
+}
+
+/// All rows; those that may wait are told as if they did not.
+async fn all(contents: &mut dyn Contents) -> Vec<(Table, TableRow)> {
+    let mut found = Vec::new();
+    for table in Table::ALL {
+        let rows: Vec<TableRow> = contents.rows(table).try_collect().await.unwrap();
+        let told = match table {
+            Table::ProfileSpansNew => Table::ProfileSpans,
+            Table::TimelineNew => Table::Timeline,
+            other => other,
+        };
+        found.extend(rows.into_iter().map(|row| (told, row)));
+    }
+    found
+}
+
+fn key() -> ProfileKey {
+    ProfileKey { workspace: 4, profile: ProfileId(uuid::Uuid::from_u128(77)) }
+}
+
+fn record(offset: u64) -> TimelineRow {
+    TimelineRow { key: key(), place: vec![u8::try_from(offset).unwrap()], partition: 2, offset, record: vec![1, 2] }
+}
+
+fn batch() -> MembershipBatch {
+    let (key, bytes) = (key(), |byte: u8| vec![byte, 0, 255]);
+    let row =
+        ProfileRow { key, last_offset: 8, state: bytes(1), open_spans: bytes(2), event_ids: bytes(3), id_chunks: 1 };
+    let span = |past, enters| SpanRow {
+        key: SpanKey { segment: -5, past, enters, profile: key.profile },
+        leaves: if past { enters + 1 } else { i64::MAX },
+    };
+    let rows = [TreeRows { count: 1, last_leave: i64::MAX }, TreeRows { count: 2, last_leave: 6 }];
+    MembershipBatch {
+        profiles: vec![row],
+        redo: bytes(4),
+        cards: vec![Card { key, card: bytes(5) }],
+        id_chunks: vec![IdChunk { key, chunk: 3, newest: 9, ids: bytes(6) }],
+        spans: vec![span(false, 40), span(true, -3)],
+        tree: vec![TreeRow { segment: -5, level: 16, bucket: -1, delta: 3, rows }],
+        scores: vec![ScoreRow { score: 6, points: -12, profile: key.profile }],
+        counts: vec![CountRow { workspace: None, what: Count::Quarantined, n: 1 }],
+        not_admitted: vec![5],
+        quarantine: vec![Quarantined {
+            stream: Stream::Events,
+            partition: 2,
+            offset: 5,
+            reason: "no event".to_owned(),
+            record: bytes(7),
+        }],
+        ..MembershipBatch::default()
+    }
+}
+
+fn expected(batch: &MembershipBatch, timeline: &[TimelineRow]) -> Vec<(Table, TableRow)> {
+    let mut rows = vec![
+        (Table::Profiles, TableRow::Card(batch.cards[0].clone())),
+        (Table::StateRedo, TableRow::Redo(2, batch.redo.clone())),
+        (Table::States, TableRow::State(batch.profiles[0].clone())),
+        (Table::EventIds, TableRow::IdChunk(batch.id_chunks[0].clone())),
+        (Table::SpanTree, TableRow::Tree(2, batch.tree[0])),
+        (Table::Scores, TableRow::Score(batch.scores[0])),
+        (Table::Counts, TableRow::Count(2, batch.counts[0])),
+        (Table::NotAdmitted, TableRow::NotAdmitted(2, 5)),
+        (Table::Quarantine, TableRow::Quarantined(batch.quarantine[0].clone())),
+    ];
+    for span in &batch.spans {
+        rows.push((Table::Spans, TableRow::Span(*span)));
+        rows.push((Table::ProfileSpans, TableRow::ProfileSpan(span.key, Some(span.leaves))));
+    }
+    for row in timeline {
+        rows.push((Table::Records, TableRow::Record(row.partition, row.offset, row.record.clone())));
+        rows.push((Table::Timeline, TableRow::Place(TimelineRow { record: Vec::new(), ..row.clone() })));
+    }
+    rows
+}

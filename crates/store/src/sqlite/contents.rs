@@ -1,0 +1,140 @@
+//! All rows of a generation.
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{Row as _, Transaction};
+use weir_event::Stream;
+
+use super::positions;
+use super::rows::profile_id;
+use crate::contents::{Contents, Table, TableRow};
+use crate::error::StoreError;
+use crate::model::{
+    Card, Count, CountRow, IdChunk, ProfileKey, ProfileRow, Progress, Quarantined, ScoreRow, SpanKey, SpanRow,
+    TimelineRow, TreeRow, TreeRows,
+};
+use crate::place;
+
+/// A view of both files.
+pub(super) struct SqliteContents {
+    pub(super) tables: Transaction<'static, Sqlite>,
+    pub(super) timeline: Transaction<'static, Sqlite>,
+}
+
+#[async_trait]
+impl Contents for SqliteContents {
+    async fn progress(&mut self) -> Result<Vec<Progress>, StoreError> {
+        let mut all = positions::read(&mut self.tables).await?;
+        all.extend(positions::read(&mut self.timeline).await?);
+        all.sort();
+        Ok(all)
+    }
+
+    fn rows(&mut self, table: Table) -> BoxStream<'_, Result<TableRow, StoreError>> {
+        let file = match table {
+            Table::Records | Table::TimelineNew | Table::Timeline => &mut self.timeline,
+            _ => &mut self.tables,
+        };
+        let rows = sqlx::query(select(table)).fetch(&mut **file);
+        rows.map(move |row| read(table, &row.map_err(|e| StoreError::from_sqlx("reading a whole table", e))?)).boxed()
+    }
+}
+
+/// Columns are in the order of [`read`].
+const fn select(table: Table) -> &'static str {
+    match table {
+        Table::Control => "SELECT log_offset, record FROM control",
+        Table::Profiles => "SELECT workspace, profile, card FROM profiles",
+        Table::StateRedo => "SELECT partition, rows FROM state_redo ORDER BY partition, next",
+        Table::States => "SELECT workspace, profile, last_offset, state, open_spans, event_ids, id_chunks FROM states",
+        Table::EventIds => "SELECT workspace, profile, chunk, newest, ids FROM event_ids",
+        Table::Spans => "SELECT segment, past, enters_at, profile, leaves_at FROM spans",
+        Table::ProfileSpansNew => "SELECT segment, past, enters_at, profile, leaves_at FROM profile_spans_new",
+        Table::ProfileSpans => "SELECT segment, past, enters_at, profile, leaves_at FROM profile_spans",
+        Table::SpanTree => {
+            "SELECT partition, segment, level, bucket, delta, rows, last_leave, past_rows, past_leave FROM span_tree"
+        }
+        Table::Scores => "SELECT score, place, profile FROM scores",
+        Table::Counts => "SELECT partition, workspace, what, n FROM counts",
+        Table::NotAdmitted => "SELECT partition, log_offset FROM not_admitted",
+        Table::Quarantine => "SELECT stream, partition, log_offset, reason, record FROM quarantine",
+        Table::Records => "SELECT partition, log_offset, record FROM records",
+        Table::TimelineNew => "SELECT workspace, profile, place, partition, log_offset FROM timeline_new",
+        Table::Timeline => "SELECT workspace, profile, place, partition, log_offset FROM timeline",
+    }
+}
+
+fn read(table: Table, row: &SqliteRow) -> Result<TableRow, StoreError> {
+    let unsigned = |column| row.get::<i64, _>(column).cast_unsigned();
+    Ok(match table {
+        Table::Control => TableRow::Control(unsigned(0), row.get(1)),
+        Table::Profiles => TableRow::Card(Card { key: key(row)?, card: row.get(2) }),
+        Table::StateRedo => TableRow::Redo(row.get(0), row.get(1)),
+        Table::States => TableRow::State(ProfileRow {
+            key: key(row)?,
+            last_offset: unsigned(2),
+            state: row.get(3),
+            open_spans: row.get(4),
+            event_ids: row.get(5),
+            id_chunks: row.get(6),
+        }),
+        Table::EventIds => {
+            TableRow::IdChunk(IdChunk { key: key(row)?, chunk: unsigned(2), newest: row.get(3), ids: row.get(4) })
+        }
+        Table::Spans => TableRow::Span(SpanRow { key: span(row)?, leaves: row.get(4) }),
+        Table::ProfileSpansNew | Table::ProfileSpans => TableRow::ProfileSpan(span(row)?, row.get(4)),
+        Table::SpanTree => TableRow::Tree(row.get(0), tree(row)),
+        Table::Scores => TableRow::Score(score(row)?),
+        Table::Counts => TableRow::Count(row.get(0), count(row)?),
+        Table::NotAdmitted => TableRow::NotAdmitted(row.get(0), unsigned(1)),
+        Table::Quarantine => TableRow::Quarantined(Quarantined {
+            stream: Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?,
+            partition: row.get(1),
+            offset: unsigned(2),
+            reason: row.get(3),
+            record: row.get(4),
+        }),
+        Table::Records => TableRow::Record(row.get(0), unsigned(1), row.get(2)),
+        Table::TimelineNew | Table::Timeline => TableRow::Place(TimelineRow {
+            key: key(row)?,
+            place: row.get(2),
+            partition: row.get(3),
+            offset: unsigned(4),
+            record: Vec::new(),
+        }),
+    })
+}
+
+/// Of the columns workspace and profile, in front.
+fn key(row: &SqliteRow) -> Result<ProfileKey, StoreError> {
+    Ok(ProfileKey { workspace: row.get::<i64, _>(0).cast_unsigned(), profile: profile_id(row.get(1))? })
+}
+
+fn span(row: &SqliteRow) -> Result<SpanKey, StoreError> {
+    Ok(SpanKey { segment: row.get(0), past: row.get(1), enters: row.get(2), profile: profile_id(row.get(3))? })
+}
+
+fn tree(row: &SqliteRow) -> TreeRow {
+    let rows = |count, last_leave| TreeRows { count: row.get(count), last_leave: row.get(last_leave) };
+    TreeRow {
+        segment: row.get(1),
+        level: row.get(2),
+        bucket: row.get(3),
+        delta: row.get(4),
+        rows: [rows(5, 6), rows(7, 8)],
+    }
+}
+
+fn score(row: &SqliteRow) -> Result<ScoreRow, StoreError> {
+    let points = row.get::<Vec<u8>, _>(1).try_into().map_err(|_| StoreError::Damaged("points of a strange length"))?;
+    Ok(ScoreRow { score: row.get(0), points: place::to_points(points), profile: profile_id(row.get(2))? })
+}
+
+fn count(row: &SqliteRow) -> Result<CountRow, StoreError> {
+    let name: &str = row.get(2);
+    let what =
+        Count::ALL.into_iter().find(|what| what.name() == name).ok_or(StoreError::Damaged("an unknown count"))?;
+    Ok(CountRow { workspace: u64::try_from(row.get::<i64, _>(1)).ok(), what, n: row.get(3) })
+}

@@ -1,0 +1,267 @@
+//! Every row of a generation in its normal form, as a digest.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt as _;
+use sha2::{Digest as _, Sha256};
+use weir_event::ProfileId;
+use weir_store::{Contents, Count, ProfileKey, ProfileRow, SpanKey, Table, TableRow};
+
+use crate::admission::{SeenIds, ids_of};
+use crate::error::FoldError;
+use crate::memory;
+
+/// A row in its normal form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// The table that it belongs to in the end.
+    pub table: &'static str,
+    /// Whose it is, if anybody's.
+    pub profile: Option<ProfileId>,
+    /// Which it is, if nobody's.
+    pub place: Place,
+    /// What it holds.
+    pub digest: u128,
+}
+
+/// Names a row that is of no profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// It is of a profile.
+    None,
+    /// Partition and offset.
+    Offset(u32, u64),
+    /// Workspace, partition, and what is counted.
+    Count(Option<u64>, u32, Count),
+}
+
+impl Place {
+    /// A number that rows of other places mostly don't have.
+    pub(crate) const fn number(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Offset(partition, offset) => offset.rotate_left(24) ^ partition as u64,
+            Self::Count(workspace, partition, what) => {
+                let workspace = match workspace {
+                    Some(number) => number,
+                    None => u64::MAX,
+                };
+                workspace.rotate_left(24) ^ ((partition as u64) << 8) ^ what as u64
+            }
+        }
+    }
+
+    /// For people.
+    pub(crate) fn describe(self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Offset(partition, offset) => Some(format!("partition {partition}, offset {offset}")),
+            Self::Count(workspace, partition, what) => {
+                let of = workspace.map_or("of no workspace".to_owned(), |number| format!("of workspace {number}"));
+                Some(format!("{} {of}, partition {partition}", what.name()))
+            }
+        }
+    }
+}
+
+/// Tells every row of a generation but those of the span tree, which is compared with the spans that it sums up.
+pub(crate) async fn visit(
+    contents: &mut dyn Contents,
+    window: i64,
+    mut each: impl FnMut(Row) + Send,
+) -> Result<(), FoldError> {
+    states(contents, window, &mut each).await?;
+    profile_spans(contents, &mut each).await?;
+    for table in [
+        Table::Control,
+        Table::Profiles,
+        Table::Spans,
+        Table::Scores,
+        Table::Counts,
+        Table::NotAdmitted,
+        Table::Quarantine,
+        Table::Records,
+        Table::TimelineNew,
+        Table::Timeline,
+    ] {
+        let mut rows = contents.rows(table);
+        while let Some(row) = rows.try_next().await? {
+            each(plain(&row));
+        }
+    }
+    Ok(())
+}
+
+/// What the fold knows of profiles: the last redo that has a row counts, else the row in its place.
+async fn states(
+    contents: &mut dyn Contents,
+    window: i64,
+    each: &mut (impl FnMut(Row) + Send),
+) -> Result<(), FoldError> {
+    let mut waiting: HashMap<ProfileKey, ProfileRow> = HashMap::new();
+    let mut redo = contents.rows(Table::StateRedo);
+    while let Some(TableRow::Redo(_, rows)) = redo.try_next().await? {
+        waiting.extend(memory::decode(&rows)?.into_iter().map(|row| (row.key, row)));
+    }
+    drop(redo);
+    // Profiles with chunks, and the latest arrival of each: it says which ids are still looked at.
+    let mut chunked: HashMap<ProfileKey, i64> = HashMap::new();
+    for row in waiting.values() {
+        state(row, window, &mut chunked, each)?;
+    }
+    let mut rows = contents.rows(Table::States);
+    while let Some(TableRow::State(row)) = rows.try_next().await? {
+        if !waiting.contains_key(&row.key) {
+            state(&row, window, &mut chunked, each)?;
+        }
+    }
+    drop(rows);
+    let mut chunks = contents.rows(Table::EventIds);
+    while let Some(TableRow::IdChunk(chunk)) = chunks.try_next().await? {
+        let Some(newest) = chunked.get(&chunk.key) else {
+            // Nobody reads it, and no fold left it there.
+            each(ids(chunk.key, digest(&[&[1], &chunk.chunk.to_be_bytes(), &chunk.ids])));
+            continue;
+        };
+        let oldest = newest.saturating_sub(window);
+        for id in ids_of(&chunk)?.filter(|(_, _, arrival)| *arrival >= oldest) {
+            each(ids(chunk.key, id_digest(chunk.key, id)));
+        }
+    }
+    Ok(())
+}
+
+fn state(
+    row: &ProfileRow,
+    window: i64,
+    chunked: &mut HashMap<ProfileKey, i64>,
+    each: &mut impl FnMut(Row),
+) -> Result<(), FoldError> {
+    let own = SeenIds::decode(&row.event_ids, &[])?;
+    if row.id_chunks > 0 {
+        chunked.insert(row.key, own.newest());
+    }
+    for id in own.within(window) {
+        each(ids(row.key, id_digest(row.key, id)));
+    }
+    let workspace = row.key.workspace.to_be_bytes();
+    let sum = digest(&[
+        &workspace,
+        row.key.profile.0.as_bytes(),
+        &row.last_offset.to_be_bytes(),
+        &own.newest().to_be_bytes(),
+        &row.state,
+        &row.open_spans,
+    ]);
+    each(of_profile("states", row.key.profile, sum));
+    Ok(())
+}
+
+fn ids(key: ProfileKey, digest: u128) -> Row {
+    of_profile("event_ids", key.profile, digest)
+}
+
+fn id_digest(key: ProfileKey, (id, print, arrival): (u128, u64, i64)) -> u128 {
+    digest(&[
+        &key.workspace.to_be_bytes(),
+        key.profile.0.as_bytes(),
+        &id.to_be_bytes(),
+        &print.to_be_bytes(),
+        &arrival.to_be_bytes(),
+    ])
+}
+
+/// Spans by profile: one that waits counts instead of one in its place.
+async fn profile_spans(contents: &mut dyn Contents, each: &mut (impl FnMut(Row) + Send)) -> Result<(), FoldError> {
+    let mut waiting: HashMap<(ProfileId, i64, i64), ()> = HashMap::new();
+    let name = |key: &SpanKey| (key.profile, key.segment, key.enters);
+    let mut new = contents.rows(Table::ProfileSpansNew);
+    while let Some(TableRow::ProfileSpan(key, leaves)) = new.try_next().await? {
+        waiting.insert(name(&key), ());
+        if let Some(leaves) = leaves {
+            each(of_profile("profile_spans", key.profile, span_digest(key, leaves)));
+        }
+    }
+    drop(new);
+    let mut settled = contents.rows(Table::ProfileSpans);
+    while let Some(TableRow::ProfileSpan(key, Some(leaves))) = settled.try_next().await? {
+        if !waiting.contains_key(&name(&key)) {
+            each(of_profile("profile_spans", key.profile, span_digest(key, leaves)));
+        }
+    }
+    Ok(())
+}
+
+fn span_digest(key: SpanKey, leaves: i64) -> u128 {
+    digest(&[
+        key.profile.0.as_bytes(),
+        &key.segment.to_be_bytes(),
+        &key.enters.to_be_bytes(),
+        &[u8::from(key.past)],
+        &leaves.to_be_bytes(),
+    ])
+}
+
+/// A row that is its own normal form.
+fn plain(row: &TableRow) -> Row {
+    match row {
+        TableRow::Control(offset, record) => at("control", Place::Offset(0, *offset), &[record]),
+        TableRow::Card(card) => {
+            let parts: [&[u8]; 2] = [&card.key.workspace.to_be_bytes(), &card.card];
+            of_profile("profiles", card.key.profile, digest(&[card.key.profile.0.as_bytes(), parts[0], parts[1]]))
+        }
+        TableRow::Span(row) => of_profile("spans", row.key.profile, span_digest(row.key, row.leaves)),
+        TableRow::Score(row) => {
+            let sum = digest(&[row.profile.0.as_bytes(), &row.score.to_be_bytes(), &row.points.to_be_bytes()]);
+            of_profile("scores", row.profile, sum)
+        }
+        TableRow::Count(partition, row) => {
+            at("counts", Place::Count(row.workspace, *partition, row.what), &[&row.n.to_be_bytes()])
+        }
+        TableRow::NotAdmitted(partition, offset) => at("not_admitted", Place::Offset(*partition, *offset), &[]),
+        TableRow::Quarantined(row) => at(
+            "quarantine",
+            Place::Offset(row.partition, row.offset),
+            &[row.stream.name().as_bytes(), row.reason.as_bytes(), &row.record],
+        ),
+        TableRow::Record(partition, offset, record) => at("records", Place::Offset(*partition, *offset), &[record]),
+        TableRow::Place(row) => {
+            let sum = digest(&[
+                row.key.profile.0.as_bytes(),
+                &row.key.workspace.to_be_bytes(),
+                &row.place,
+                &row.partition.to_be_bytes(),
+                &row.offset.to_be_bytes(),
+            ]);
+            of_profile("timeline", row.key.profile, sum)
+        }
+        // These have functions of their own.
+        TableRow::Redo(..)
+        | TableRow::State(_)
+        | TableRow::IdChunk(_)
+        | TableRow::ProfileSpan(..)
+        | TableRow::Tree(..) => at("", Place::None, &[]),
+    }
+}
+
+fn of_profile(table: &'static str, profile: ProfileId, digest: u128) -> Row {
+    Row { table, profile: Some(profile), place: Place::None, digest }
+}
+
+fn at(table: &'static str, place: Place, parts: &[&[u8]]) -> Row {
+    let number = place.number().to_be_bytes();
+    let all: Vec<&[u8]> = std::iter::once(&number[..]).chain(parts.iter().copied()).collect();
+    Row { table, profile: None, place, digest: digest(&all) }
+}
+
+/// The first 128 bits of the SHA-256 of the parts, each with its length.
+fn digest(parts: &[&[u8]]) -> u128 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let mut first = [0; 16];
+    first.copy_from_slice(&hash.finalize()[..16]);
+    u128::from_be_bytes(first)
+}

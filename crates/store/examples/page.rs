@@ -1,5 +1,6 @@
 //! Measures pages and counts of a segment with a million spans, and what batches cost:
-//! `cargo run --release -p weir-store --example page`.
+//! `cargo run --release -p weir-store --example page [URL]`, in SQLite where no store is named. `SHAPES` in the
+//! environment takes so many of the shapes only.
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // A program whose output is a table.
 
 use std::time::{Duration, Instant};
@@ -8,8 +9,8 @@ use uuid::Uuid;
 use weir_event::ProfileId;
 use weir_store::conformance::Random;
 use weir_store::{
-    Card, Fence, Generation, GenerationId, MembershipBatch, ProfileKey, ProfileRow, SpanKey, SpanRow, SqliteStore,
-    Store, count, members, tree,
+    Card, Fence, Generation, GenerationId, MembershipBatch, ProfileKey, ProfileRow, SpanKey, SpanRow, Store, StoreUrl,
+    count, members, tree,
 };
 
 const SPANS: u64 = 1_000_000;
@@ -74,10 +75,15 @@ const SHAPES: [Shape; 8] = [
 #[tokio::main]
 async fn main() {
     let directory = tempfile::TempDir::new().unwrap();
-    let store = SqliteStore::open(&directory.path().join("store.db")).await.unwrap();
+    let url: StoreUrl = match std::env::args().nth(1) {
+        Some(url) => url.parse().unwrap(),
+        None => StoreUrl::Sqlite(directory.path().join("store.db")),
+    };
+    let shapes = std::env::var("SHAPES").map_or(SHAPES.len(), |count| count.parse().unwrap());
+    let store = weir_store::open(&url).await.unwrap();
     println!("| {SPANS} spans | members | page 1 | page 1,000 | last page | count |");
     println!("|---|---|---|---|---|---|");
-    for shape in &SHAPES {
+    for shape in &SHAPES[..shapes] {
         let id = store.create(0, 0, weir_store::Purpose::Switch).await.unwrap();
         let generation = store.generation(id).await.unwrap();
         let mut random = Random::new(7);
@@ -92,7 +98,7 @@ async fn main() {
         store.remove(id).await.unwrap();
     }
     println!("\n| a batch of {BATCH} random profiles of 1,000,000 | median | worst |\n|---|---|---|");
-    batches(&store).await;
+    batches(&*store).await;
 }
 
 fn profile(random: &mut Random) -> ProfileId {
@@ -157,7 +163,7 @@ fn told(mut times: Vec<Duration>) -> String {
 }
 
 /// What batches cost once a million profiles are there.
-async fn batches(store: &SqliteStore) {
+async fn batches(store: &dyn Store) {
     let id: GenerationId = store.create(0, 0, weir_store::Purpose::Switch).await.unwrap();
     let generation = store.generation(id).await.unwrap();
     let mut random = Random::new(3);

@@ -6,6 +6,7 @@ mod error;
 mod list;
 mod model;
 pub mod place;
+mod postgres;
 mod rebuild;
 mod serving;
 mod sqlite;
@@ -21,6 +22,7 @@ pub use model::{
     Card, Count, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow,
     Progress, Projection, Purpose, Quarantined, RebuildRow, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow, TreeRows,
 };
+pub use postgres::PgStore;
 pub use rebuild::{Comparison, Difference, NotedRebuild, Rebuild, RebuildRefusal, RebuildRequest, RebuildState};
 pub use serving::serving_catalog;
 pub use sqlite::SqliteStore;
@@ -59,6 +61,6 @@ impl std::str::FromStr for StoreUrl {
 pub async fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
     match url {
         StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
-        StoreUrl::Postgres(_) => Err(StoreError::NoBackend("postgres")),
+        StoreUrl::Postgres(url) => Ok(Arc::new(PgStore::open(url).await?)),
     }
 }

@@ -32,8 +32,9 @@ pub trait Store: LogEnds + Rebuilds + Send + Sync + 'static {
     /// ([`StoreError::LiveMoved`]). The caller has seen to it that it stands where the live one stands
     /// ([`Standstill::pause`]), so that no answer goes back in time.
     async fn promote(&self, id: GenerationId, before: Option<GenerationId>) -> Result<(), StoreError>;
-    /// Deletes a generation that isn't live, if there is one. Whoever holds it can go on using it; what it takes on
-    /// disk goes with the last of them.
+    /// Deletes a generation that isn't live, if there is one. Views of it that are open go on; whoever holds it without
+    /// one finds it as it was for a while, and then that there is [`StoreError::NoGeneration`]. What it takes on disk
+    /// goes soon after the last view.
     async fn remove(&self, id: GenerationId) -> Result<(), StoreError>;
 }
 

@@ -82,6 +82,31 @@ async fn files_of_unknown_generations_are_deleted_and_no_others() {
     assert!(path("store.db.1").exists() && path("store.db.1-timeline").exists());
 }
 
+/// Files are there for whoever has them open, and go with the last of them.
+#[tokio::test]
+async fn a_removed_generation_is_there_for_its_holders() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    let id = store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
+    let generation = store.generation(id).await.unwrap();
+    let before = generation.view().await.unwrap();
+    store.remove(id).await.unwrap();
+    let mut views = vec![before];
+    for _ in 0..5 {
+        views.push(generation.view().await.unwrap());
+    }
+    for view in &mut views {
+        assert_eq!(view.progress().await.unwrap(), []);
+    }
+    drop(views);
+    assert!(directory.holds(id).await);
+    drop(generation);
+    assert!(!directory.holds(id).await);
+    let next = store.create(0, 1, weir_store::Purpose::Switch).await.unwrap();
+    store.remove(next).await.unwrap();
+    assert!(!directory.holds(next).await, "at once, where nobody has it");
+}
+
 async fn run_sql(path: &Path, sql: &'static str) {
     use sqlx::Connection as _;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);

@@ -17,6 +17,7 @@ mod record;
 mod routes;
 mod service;
 mod unix_time;
+mod writable;
 
 pub use acknowledged::Acknowledged;
 pub use control::{FollowError, Follower};

@@ -211,3 +211,16 @@ pub enum OpenError {
         source: Source,
     },
 }
+
+impl OpenError {
+    /// Whether what was asked for doesn't fit what is there: somebody has to change one of them, and the program exits
+    /// with 64.
+    pub const fn is_configuration(&self) -> bool {
+        !matches!(self, Self::Io { .. } | Self::Damaged { .. })
+    }
+
+    /// Whether the log may be opened by trying again: those who hold it don't answer at the moment.
+    pub const fn may_pass(&self) -> bool {
+        false
+    }
+}

@@ -59,6 +59,11 @@ impl Ends {
         }
     }
 
+    /// The partition's end, for whoever wants to know when it moves.
+    pub(crate) fn subscribe(&self, stream: Stream, partition: u32) -> Result<watch::Receiver<u64>, ReadError> {
+        Ok(self.sender(stream, partition)?.subscribe())
+    }
+
     /// Returns when the partition's end lies beyond `offset`.
     pub(crate) async fn beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError> {
         let mut receiver = self.sender(stream, partition)?.subscribe();

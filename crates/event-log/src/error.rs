@@ -19,8 +19,8 @@ pub enum AppendError {
         #[source]
         source: Cause,
     },
-    /// The records may be on the log, or may still come to be there: all of them or none. Sending them again may store
-    /// them twice.
+    /// The records may be on the log, or may still come to be there: all of them or none. Over Kafka, which takes each
+    /// record by itself, it may also be a part of them. Sending them again may store them twice.
     #[error("the outcome is unknown, the records may have been stored")]
     Unknown {
         /// Why.
@@ -68,6 +68,9 @@ pub enum Cause {
         /// The bound on them.
         bound: usize,
     },
+    /// Nobody takes records at the moment: no broker answers. A retry after a moment is the remedy.
+    #[error("no broker of the log answers")]
+    Away,
     /// The log was closed, or the task that writes it has ended.
     #[error("the log is closed")]
     Closed,
@@ -147,12 +150,6 @@ pub enum ReadError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The URL names a backend that this release doesn't have.
-    #[error("{url}: the log backends of this release are memory: and sqlite:PATH, Kafka comes with a later one")]
-    NoSuchBackend {
-        /// The URL given.
-        url: String,
-    },
     /// The number of partitions can't be.
     #[error("events.v1 can have 1 to {limit} partitions, {asked} were asked for")]
     BadPartitions {
@@ -173,6 +170,76 @@ pub enum OpenError {
         made: u32,
         /// What was asked for.
         asked: u32,
+    },
+    /// A topic isn't there.
+    #[error("the topic {topic} doesn't exist: `weir init` makes it")]
+    TopicMissing {
+        /// The topic's name.
+        topic: String,
+    },
+    /// A topic has another number of partitions than it may have, and more of them would part a key's records.
+    #[error("the topic {topic} has {made} partitions, not {asked}: {remedy}")]
+    TopicPartitionsDiffer {
+        /// The topic's name.
+        topic: String,
+        /// What it has.
+        made: u32,
+        /// What it must have.
+        asked: u32,
+        /// What can be done.
+        remedy: String,
+    },
+    /// A topic whose records would be dropped some day, so that the tables couldn't be made from it again.
+    #[error("the topic {topic} {loses} ({setting}={found}), and Weir keeps every record: {remedy}")]
+    TopicForgets {
+        /// The topic's name.
+        topic: String,
+        /// What it does with records: compacts them, lets them expire.
+        loses: &'static str,
+        /// The setting that does it.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What can be done.
+        remedy: String,
+    },
+    /// A topic that acknowledges records which a broker's failure may take away again.
+    #[error(
+        "the topic {topic} acknowledges records that the failure of one broker may lose ({setting}={found}): {remedy}; \
+         or --accept-weak-acks"
+    )]
+    TopicAcknowledgesWeakly {
+        /// The topic's name.
+        topic: String,
+        /// The setting that does it.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What can be done.
+        remedy: String,
+    },
+    /// A topic that doesn't take records as large as Weir's may be.
+    #[error("the topic {topic} takes messages up to {found} bytes, fewer than {least}: {remedy}")]
+    TopicTakesLittle {
+        /// The topic's name.
+        topic: String,
+        /// What it takes, in bytes.
+        found: u64,
+        /// What it has to take.
+        least: u64,
+        /// What can be done.
+        remedy: String,
+    },
+    /// The brokers don't answer, or refuse.
+    #[error("Kafka at {brokers}: {what} failed")]
+    Kafka {
+        /// `host:port` of the brokers named.
+        brokers: String,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Source,
     },
     /// The file is something else.
     #[error("{}: not a log of Weir: {what}", path.display())]

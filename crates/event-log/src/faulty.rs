@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use weir_event::Stream;
 
-use crate::{AppendError, Bounds, Cause, Chunk, EventLog, LogAppender, LogReader, ReadError, Record};
+use crate::{AppendError, Bounds, Cause, Chunk, EventLog, LogAppender, LogReader, ReadError, Record, Share, Sharing};
 
 /// How often each fault happens, in a thousand calls that it can happen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,5 +119,12 @@ impl LogReader for FaultyLog {
     async fn wait_beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError> {
         self.fail_read(stream, partition)?;
         self.inner.wait_beyond(stream, partition, offset).await
+    }
+}
+
+#[async_trait]
+impl Sharing for FaultyLog {
+    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
+        self.inner.join().await
     }
 }

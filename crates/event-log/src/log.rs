@@ -5,7 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use weir_event::Stream;
 
-use crate::{AppendError, Bounds, Chunk, LogUrl, MemoryLog, OpenError, ReadError, Record, SqliteLog};
+use crate::{
+    AppendError, Bounds, Chunk, ClientSettings, KafkaLog, LogUrl, MemoryLog, OpenError, ReadError, Record, Sharing,
+    SqliteLog,
+};
 
 /// The writing side of a log.
 #[async_trait]
@@ -13,10 +16,12 @@ pub trait LogAppender: Send + Sync + 'static {
     /// Appends `records` to `stream` and returns when they are durable.
     ///
     /// - Each record goes to the partition of its key ([`partition_of`](crate::partition_of)); `control.v1` has one.
-    /// - All of them become durable or none; on each partition they lie one after the other, in the order given.
+    /// - All of them become durable or none (over Kafka a failure may leave a part: see
+    ///   [`AppendError::Unknown`]); on each partition they lie in the order given, and, over
+    ///   the embedded logs, one after the other.
     /// - Of two appends, one of which was called after the other had answered, the later one's records have the larger
     ///   offsets on every partition that both touch.
-    /// - Dropping the future doesn't take the records back: they are stored whole or not at all, and which of the two
+    /// - Dropping the future doesn't take the records back: they are stored as if it had been awaited, and what came of it
     ///   nobody is told.
     ///
     /// Answers, for each partition touched and ordered by it, the offset after the append's last record there. Nothing
@@ -61,27 +66,41 @@ pub trait LogReader: Send + Sync + 'static {
     async fn wait_beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError>;
 }
 
-/// A log that is both written and read.
-pub trait EventLog: LogAppender + LogReader {}
+/// A log that is written and read, and whose partitions are shared out.
+pub trait EventLog: LogAppender + LogReader + Sharing {}
 
-impl<L: LogAppender + LogReader + ?Sized> EventLog for L {}
+impl<L: LogAppender + LogReader + Sharing + ?Sized> EventLog for L {}
 
 /// What may be said about a log when it is opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Partitions of `events.v1`: for a new log how many it gets (1 without), for one that exists how many it must have.
+    /// Partitions of `events.v1`: for a new log how many it gets (without: 1, over Kafka 8), for one that exists how many
+    /// it must have.
     pub partitions: Option<u32>,
+    /// Whether topics that don't exist are made (as without it; a service by itself only opens what `weir init` made). A
+    /// file and a log in memory are made in any case.
+    pub create: bool,
+    /// Whether topics are opened that three brokers or more hold, but that acknowledge what only one of them has.
+    pub accept_weak_acks: bool,
+    /// TLS, SASL and what else the connection to Kafka takes.
+    pub client: ClientSettings,
 }
 
-/// Opens the log that the URL names; one that doesn't exist is made.
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { partitions: None, create: true, accept_weak_acks: false, client: ClientSettings::default() }
+    }
+}
+
+/// Opens the log that the URL names; one that doesn't exist is made, unless the options say otherwise.
 ///
 /// # Errors
-/// See [`OpenError`]: a backend that this release lacks, another number of partitions than the log was made with, a
-/// file that is no log or is damaged, a failure of the system.
+/// See [`OpenError`]: another number of partitions than the log was made with, a file that is no log or is damaged,
+/// topics that would lose records, a failure of the system.
 pub async fn open(url: &LogUrl, options: OpenOptions) -> Result<Arc<dyn EventLog>, OpenError> {
     match url {
         LogUrl::Memory => Ok(Arc::new(MemoryLog::new(options.partitions.unwrap_or(1))?)),
         LogUrl::Sqlite(path) => Ok(Arc::new(SqliteLog::open(path, options).await?)),
-        LogUrl::Kafka { .. } => Err(OpenError::NoSuchBackend { url: url.to_string() }),
+        LogUrl::Kafka { brokers, prefix } => Ok(Arc::new(KafkaLog::open(brokers, prefix, options).await?)),
     }
 }

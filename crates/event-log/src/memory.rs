@@ -1,14 +1,16 @@
 //! A log in memory: for tests, and the model that the conformance suite is written after.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use weir_event::Stream;
 
 use crate::ends::{Ends, MAX_PARTITIONS};
+use crate::sharing::Alone;
 use crate::{
-    AppendError, Bounds, Cause, Chunk, LogAppender, LogReader, LogRecord, OpenError, ReadError, Record, partition_of,
+    AppendError, Bounds, Cause, Chunk, LogAppender, LogReader, LogRecord, OpenError, ReadError, Record, Share, Sharing,
+    partition_of,
 };
 
 /// A log that is gone with the process. It keeps every other promise.
@@ -119,5 +121,12 @@ impl LogReader for MemoryLog {
 
     async fn wait_beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError> {
         self.ends.beyond(stream, partition, offset).await
+    }
+}
+
+#[async_trait]
+impl Sharing for MemoryLog {
+    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
+        Ok(Alone::of(self.ends.partitions(Stream::Events)))
     }
 }

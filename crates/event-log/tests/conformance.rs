@@ -1,6 +1,8 @@
 //! The suite over every backend.
 #![allow(clippy::unwrap_used)]
 
+mod kafka;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,13 +10,13 @@ use tempfile::TempDir;
 use weir_event_log::{EventLog, Faults, FaultyLog, LogUrl, OpenOptions, conformance, open};
 
 async fn memory(partitions: u32) -> Arc<dyn EventLog> {
-    open(&LogUrl::Memory, OpenOptions { partitions: Some(partitions) }).await.unwrap()
+    open(&LogUrl::Memory, OpenOptions { partitions: Some(partitions), ..OpenOptions::default() }).await.unwrap()
 }
 
 async fn sqlite(directory: &TempDir, partitions: u32) -> Arc<dyn EventLog> {
     static FILES: AtomicU32 = AtomicU32::new(0);
     let path = directory.path().join(format!("{}.db", FILES.fetch_add(1, Ordering::Relaxed)));
-    open(&LogUrl::Sqlite(path), OpenOptions { partitions: Some(partitions) }).await.unwrap()
+    open(&LogUrl::Sqlite(path), OpenOptions { partitions: Some(partitions), ..OpenOptions::default() }).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +42,16 @@ async fn sqlite_with_three_partitions_conforms() {
 async fn sqlite_conforms_on_one_thread() {
     let directory = TempDir::new().unwrap();
     conformance::run(|| sqlite(&directory, 2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_with_one_partition_conforms() {
+    conformance::run(|| kafka::open_new(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_with_three_partitions_conforms() {
+    conformance::run(|| kafka::open_new(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

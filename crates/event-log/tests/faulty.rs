@@ -86,7 +86,8 @@ async fn a_retrying_client_loses_nothing_in_a_file() {
     for seed in 0..4 {
         let directory = TempDir::new().unwrap();
         let url = LogUrl::Sqlite(directory.path().join("log.db"));
-        check_client(open(&url, OpenOptions { partitions: Some(2) }).await.unwrap(), seed).await;
+        check_client(open(&url, OpenOptions { partitions: Some(2), ..OpenOptions::default() }).await.unwrap(), seed)
+            .await;
     }
 }
 

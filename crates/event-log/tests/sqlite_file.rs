@@ -288,17 +288,20 @@ async fn a_wal_cut_short_is_no_damage() {
 #[tokio::test]
 async fn the_partitions_are_fixed_when_the_log_is_made() {
     let (_directory, path) = file();
-    let opened = SqliteLog::open(&path, OpenOptions { partitions: Some(3) }).await.unwrap();
+    let opened = SqliteLog::open(&path, OpenOptions { partitions: Some(3), ..OpenOptions::default() }).await.unwrap();
     opened.close().await;
     assert_eq!(open_log(&path).await.partitions(Events), 3);
-    let error = SqliteLog::open(&path, OpenOptions { partitions: Some(4) }).await.unwrap_err();
+    let error =
+        SqliteLog::open(&path, OpenOptions { partitions: Some(4), ..OpenOptions::default() }).await.unwrap_err();
     assert!(matches!(error, OpenError::PartitionsDiffer { made: 3, asked: 4, .. }), "{error}");
     assert!(error.to_string().contains("made with 3 partitions, 4 were asked for"), "{error}");
     tamper(&path, "UPDATE meta SET value = 2 WHERE name = 'events_partitions'").await;
     let error = SqliteLog::open(&path, OpenOptions::default()).await.unwrap_err();
     assert!(error.to_string().contains("has 2 partitions, but there are 3"), "{error}");
     for asked in [0, 1_001] {
-        let error = SqliteLog::open(&path, OpenOptions { partitions: Some(asked) }).await.unwrap_err();
+        let error = SqliteLog::open(&path, OpenOptions { partitions: Some(asked), ..OpenOptions::default() })
+            .await
+            .unwrap_err();
         assert!(matches!(error, OpenError::BadPartitions { .. }), "{error}");
     }
 }

@@ -8,7 +8,6 @@ mod blob;
 mod failpoints;
 mod link;
 mod pieces;
-mod queue;
 mod reader;
 mod rows;
 mod schema;
@@ -28,12 +27,14 @@ use tokio::sync::{mpsc, oneshot};
 use weir_event::Stream;
 
 use self::link::Link;
-use self::queue::Queue;
 use self::schema::Tables;
 use self::writer::{Append, Task, Writer};
 use crate::ends::Ends;
+use crate::queue::Queue;
+use crate::sharing::Alone;
 use crate::{
-    AppendError, Bounds, Cause, Chunk, LogAppender, LogReader, OpenError, OpenOptions, ReadError, Record, Source,
+    AppendError, Bounds, Cause, Chunk, LogAppender, LogReader, OpenError, OpenOptions, ReadError, Record, Share,
+    Sharing, Source,
 };
 
 /// A log in a file, durable and for one process at a time.
@@ -187,5 +188,12 @@ impl LogReader for SqliteLog {
 
     async fn wait_beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError> {
         self.ends.beyond(stream, partition, offset).await
+    }
+}
+
+#[async_trait]
+impl Sharing for SqliteLog {
+    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
+        Ok(Alone::of(self.ends.partitions(Stream::Events)))
     }
 }

@@ -20,7 +20,7 @@ struct Rig {
 }
 
 async fn open(path: &Path, settings: Settings) -> SqliteLog {
-    SqliteLog::open_with(path, OpenOptions { partitions: Some(2) }, settings).await.unwrap()
+    SqliteLog::open_with(path, OpenOptions { partitions: Some(2), ..OpenOptions::default() }, settings).await.unwrap()
 }
 
 async fn rig(queue_bytes: usize) -> Rig {

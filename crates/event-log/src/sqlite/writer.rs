@@ -24,10 +24,10 @@ use weir_event::Stream;
 
 use super::link::Link;
 use super::pieces::Piece;
-use super::queue::{Place, Queue};
 use super::rows::{self, Packed, Row};
 use super::schema::{self, Tables};
 use crate::ends::Ends;
+use crate::queue::{Place, Queue};
 use crate::{AppendError, Cause, ReadError};
 
 /// A group takes on no more appends once it has this many bytes, so that no commit takes long.

@@ -7,25 +7,25 @@ use crate::Cause;
 
 /// Bytes that wait, and how many may.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     bound: usize,
     held: AtomicUsize,
 }
 
 /// A place in the queue; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     queue: Arc<Queue>,
     bytes: usize,
 }
 
 impl Queue {
-    pub(super) fn new(bound: usize) -> Arc<Self> {
+    pub(crate) fn new(bound: usize) -> Arc<Self> {
         Arc::new(Self { bound, held: AtomicUsize::new(0) })
     }
 
     /// Bytes that wait or are being written.
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
@@ -33,7 +33,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`Cause::Busy`].
-    pub(super) fn enter(self: &Arc<Self>, bytes: usize) -> Result<Place, Cause> {
+    pub(crate) fn enter(self: &Arc<Self>, bytes: usize) -> Result<Place, Cause> {
         let fits = |held: usize| {
             let after = held.saturating_add(bytes);
             (held == 0 || after <= self.bound).then_some(after)
@@ -47,7 +47,7 @@ impl Queue {
 
 impl Place {
     /// What was taken.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }

@@ -5,6 +5,7 @@ mod error;
 mod list;
 mod model;
 pub mod place;
+mod postgres;
 mod serving;
 mod sqlite;
 mod traits;
@@ -18,6 +19,7 @@ pub use model::{
     Card, Count, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow,
     Progress, Projection, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow, TreeRows,
 };
+pub use postgres::PgStore;
 pub use serving::serving_catalog;
 pub use sqlite::SqliteStore;
 pub use traits::{
@@ -54,6 +56,6 @@ impl std::str::FromStr for StoreUrl {
 pub async fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
     match url {
         StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
-        StoreUrl::Postgres(_) => Err(StoreError::NoBackend("postgres")),
+        StoreUrl::Postgres(url) => Ok(Arc::new(PgStore::open(url).await?)),
     }
 }

@@ -28,8 +28,9 @@ pub trait Store: LogEnds + Send + Sync + 'static {
     async fn live(&self) -> Result<Option<Arc<dyn Generation>>, StoreError>;
     /// Makes the generation the one that is read. The caller has checked that it stands where the live one stands.
     async fn promote(&self, id: GenerationId) -> Result<(), StoreError>;
-    /// Deletes a generation that isn't live, if there is one. Whoever holds it can go on using it; what it takes on
-    /// disk goes with the last of them.
+    /// Deletes a generation that isn't live, if there is one. Views of it that are open go on; whoever holds it without
+    /// one finds it as it was for a while, and then that there is [`StoreError::NoGeneration`]. What it takes on disk
+    /// goes soon after the last view.
     async fn remove(&self, id: GenerationId) -> Result<(), StoreError>;
 }
 

@@ -1,0 +1,267 @@
+//! What a batch of `membership` or `control` writes besides the fold's own memory.
+
+use std::collections::BTreeMap;
+
+use super::rows::column;
+use super::schema::{Schema, Text};
+use super::sessions::Session;
+use crate::model::{Fence, MembershipBatch, Quarantined, ScoreRow, TreeRow};
+use crate::place;
+
+pub(super) struct Statements {
+    cards: Text,
+    pub(super) spans_gone: Text,
+    spans: Text,
+    pub(super) profile_spans_gone: Text,
+    profile_spans: Text,
+    tree: Text,
+    pub(super) scores_gone: Text,
+    scores: Text,
+    counts: Text,
+    not_admitted: Text,
+    quarantine: Text,
+    control: Text,
+}
+
+impl Statements {
+    pub(super) fn new(schema: &Schema) -> Self {
+        Self {
+            cards: schema.text(
+                "INSERT INTO @profiles (workspace, profile, card)
+                 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bytea[])
+                 ON CONFLICT (workspace, profile) DO UPDATE SET card = excluded.card",
+            ),
+            spans_gone: schema.text(
+                "DELETE FROM @spans s USING unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::uuid[])
+                   AS k (segment, past, enters_at, profile)
+                 WHERE s.segment = k.segment AND s.past = k.past AND s.enters_at = k.enters_at
+                   AND s.profile = k.profile",
+            ),
+            spans: schema.text(
+                "INSERT INTO @spans (segment, past, enters_at, profile, leaves_at)
+                 SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::uuid[], $5::bigint[])
+                 ON CONFLICT (segment, past, enters_at, profile) DO UPDATE SET leaves_at = excluded.leaves_at",
+            ),
+            profile_spans_gone: schema.text(
+                "DELETE FROM @profile_spans s USING unnest($1::uuid[], $2::bigint[], $3::bigint[])
+                   AS k (profile, segment, enters_at)
+                 WHERE s.profile = k.profile AND s.segment = k.segment AND s.enters_at = k.enters_at",
+            ),
+            profile_spans: schema.text(
+                "INSERT INTO @profile_spans (profile, segment, enters_at, past, leaves_at)
+                 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::boolean[], $5::bigint[])
+                 ON CONFLICT (profile, segment, enters_at) DO UPDATE
+                 SET past = excluded.past, leaves_at = excluded.leaves_at",
+            ),
+            tree: schema.text(
+                "INSERT INTO @span_tree AS t
+                   (segment, level, bucket, partition, delta, rows, last_leave, past_rows, past_leave)
+                 SELECT k.segment, k.level, k.bucket, $4, k.delta, k.rows, k.last_leave, k.past_rows, k.past_leave
+                 FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                             $8::bigint[], $9::bigint[])
+                   AS k (segment, level, bucket, delta, rows, last_leave, past_rows, past_leave)
+                 ON CONFLICT (segment, level, bucket, partition) DO UPDATE
+                 SET delta = t.delta + excluded.delta, rows = t.rows + excluded.rows,
+                     last_leave = greatest(t.last_leave, excluded.last_leave),
+                     past_rows = t.past_rows + excluded.past_rows,
+                     past_leave = greatest(t.past_leave, excluded.past_leave)",
+            ),
+            scores_gone: schema.text(
+                "DELETE FROM @scores s USING unnest($1::bigint[], $2::bytea[], $3::uuid[])
+                   AS k (score, place, profile)
+                 WHERE s.score = k.score AND s.place = k.place AND s.profile = k.profile",
+            ),
+            scores: schema.text(
+                "INSERT INTO @scores (score, place, profile) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::uuid[])",
+            ),
+            counts: schema.text(
+                "INSERT INTO @counts AS c (workspace, partition, what, n)
+                 SELECT k.workspace, $2, k.what, k.n
+                 FROM unnest($1::bigint[], $3::text[], $4::bigint[]) AS k (workspace, what, n)
+                 ON CONFLICT (workspace, partition, what) DO UPDATE SET n = c.n + excluded.n",
+            ),
+            not_admitted: schema
+                .text("INSERT INTO @not_admitted (partition, log_offset) SELECT $1, unnest($2::bigint[])"),
+            quarantine: schema.text(
+                "INSERT INTO @quarantine (stream, partition, log_offset, reason, record)
+                 SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::bytea[])",
+            ),
+            control: schema.text(
+                "INSERT INTO @control (log_offset, record) SELECT * FROM unnest($1::bigint[], $2::bytea[])",
+            ),
+        }
+    }
+
+    /// Writes a batch of `membership`.
+    pub(super) async fn commit(
+        &self,
+        session: &mut Session,
+        fence: Fence,
+        batch: &MembershipBatch,
+    ) -> Result<(), sqlx::Error> {
+        let partition = fence.partition.cast_signed();
+        if !batch.cards.is_empty() {
+            let query = self
+                .cards
+                .query()
+                .bind(column(&batch.cards, |row| row.key.workspace.cast_signed()))
+                .bind(column(&batch.cards, |row| row.key.profile.0))
+                .bind(column(&batch.cards, |row| row.card.as_slice()));
+            session.execute(query).await?;
+        }
+        self.write_spans(session, batch).await?;
+        self.write_profile_spans(session, batch).await?;
+        self.write_tree(session, partition, &batch.tree).await?;
+        self.write_scores(session, &self.scores_gone, &batch.removed_scores).await?;
+        self.write_scores(session, &self.scores, &batch.scores).await?;
+        if !batch.counts.is_empty() {
+            let query = self
+                .counts
+                .query()
+                .bind(column(&batch.counts, |row| row.workspace.map_or(-1, u64::cast_signed)))
+                .bind(partition)
+                .bind(column(&batch.counts, |row| row.what.name()))
+                .bind(column(&batch.counts, |row| row.n));
+            session.execute(query).await?;
+        }
+        if !batch.not_admitted.is_empty() {
+            let offsets = column(&batch.not_admitted, |offset| offset.cast_signed());
+            session.execute(self.not_admitted.query().bind(partition).bind(offsets)).await?;
+        }
+        self.write_quarantine(session, &batch.quarantine).await
+    }
+
+    async fn write_spans(&self, session: &mut Session, batch: &MembershipBatch) -> Result<(), sqlx::Error> {
+        let (gone, spans) = (&batch.removed_spans, &batch.spans);
+        if !gone.is_empty() {
+            let query = self
+                .spans_gone
+                .query()
+                .bind(column(gone, |key| key.segment))
+                .bind(column(gone, |key| key.past))
+                .bind(column(gone, |key| key.enters))
+                .bind(column(gone, |key| key.profile.0));
+            session.execute(query).await?;
+        }
+        if !spans.is_empty() {
+            let query = self
+                .spans
+                .query()
+                .bind(column(spans, |row| row.key.segment))
+                .bind(column(spans, |row| row.key.past))
+                .bind(column(spans, |row| row.key.enters))
+                .bind(column(spans, |row| row.key.profile.0))
+                .bind(column(spans, |row| row.leaves));
+            session.execute(query).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_profile_spans(&self, session: &mut Session, batch: &MembershipBatch) -> Result<(), sqlx::Error> {
+        // What is no more first: a span that is past now is the same one to its profile.
+        let gone = batch.removed_spans.iter().map(|key| (*key, None));
+        let put = batch.spans.iter().map(|row| (row.key, Some(row.leaves)));
+        let rows: BTreeMap<_, _> =
+            gone.chain(put).map(|(key, leaves)| ((key.profile, key.segment, key.enters), (key.past, leaves))).collect();
+        let (mut gone, mut put) = (Vec::new(), Vec::new());
+        for (key, (past, leaves)) in rows {
+            match leaves {
+                None => gone.push(key),
+                Some(leaves) => put.push((key, past, leaves)),
+            }
+        }
+        if !gone.is_empty() {
+            let query = self
+                .profile_spans_gone
+                .query()
+                .bind(column(&gone, |(profile, _, _)| profile.0))
+                .bind(column(&gone, |(_, segment, _)| *segment))
+                .bind(column(&gone, |(_, _, enters)| *enters));
+            session.execute(query).await?;
+        }
+        if !put.is_empty() {
+            let query = self
+                .profile_spans
+                .query()
+                .bind(column(&put, |((profile, _, _), _, _)| profile.0))
+                .bind(column(&put, |((_, segment, _), _, _)| *segment))
+                .bind(column(&put, |((_, _, enters), _, _)| *enters))
+                .bind(column(&put, |(_, past, _)| *past))
+                .bind(column(&put, |(_, _, leaves)| *leaves));
+            session.execute(query).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_tree(&self, session: &mut Session, partition: i32, tree: &[TreeRow]) -> Result<(), sqlx::Error> {
+        if tree.is_empty() {
+            return Ok(());
+        }
+        // Levels are below 64.
+        let level = |row: &TreeRow| i16::try_from(row.level).unwrap_or(i16::MAX);
+        let query = self
+            .tree
+            .query()
+            .bind(column(tree, |row| row.segment))
+            .bind(column(tree, level))
+            .bind(column(tree, |row| row.bucket))
+            .bind(partition)
+            .bind(column(tree, |row| row.delta))
+            .bind(column(tree, |row| row.rows[0].count))
+            .bind(column(tree, |row| row.rows[0].last_leave))
+            .bind(column(tree, |row| row.rows[1].count))
+            .bind(column(tree, |row| row.rows[1].last_leave));
+        session.execute(query).await.map(drop)
+    }
+
+    async fn write_scores(
+        &self,
+        session: &mut Session,
+        statement: &Text,
+        rows: &[ScoreRow],
+    ) -> Result<(), sqlx::Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let query = statement
+            .query()
+            .bind(column(rows, |row| row.score))
+            .bind(column(rows, |row| place::of_points(row.points)))
+            .bind(column(rows, |row| row.profile.0));
+        session.execute(query).await.map(drop)
+    }
+
+    /// Writes records set aside.
+    pub(super) async fn write_quarantine(
+        &self,
+        session: &mut Session,
+        rows: &[Quarantined],
+    ) -> Result<(), sqlx::Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let query = self
+            .quarantine
+            .query()
+            .bind(column(rows, |row| row.stream.name()))
+            .bind(column(rows, |row| row.partition.cast_signed()))
+            .bind(column(rows, |row| row.offset.cast_signed()))
+            .bind(column(rows, |row| row.reason.as_bytes()))
+            .bind(column(rows, |row| row.record.as_slice()));
+        session.execute(query).await.map(drop)
+    }
+
+    /// Writes records of `control`.
+    pub(super) async fn write_control(
+        &self,
+        session: &mut Session,
+        records: &[(u64, Vec<u8>)],
+    ) -> Result<(), sqlx::Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let offsets = column(records, |(offset, _)| offset.cast_signed());
+        let query = self.control.query().bind(offsets).bind(column(records, |(_, record)| record.as_slice()));
+        session.execute(query).await.map(drop)
+    }
+}

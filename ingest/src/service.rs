@@ -8,7 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 use weir_control::{Accepted, Command, LogOpened, Misfit, Outcome, encode};
 use weir_event::{Clock, Position, Stream, Timestamp};
-use weir_event_log::{EventLog, LogReader, ReadError, Record};
+use weir_event_log::{EventLog, LogReader, OpenError, ReadError, Record};
 use weir_http::{BodyLimits, MediaType, Problem, Query, media_type, read_body};
 use weir_lifecycle::Health;
 
@@ -47,23 +47,37 @@ impl Settings {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The log can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The log can't be read.
     #[error("the log can't be read")]
     Read(#[from] ReadError),
     /// It isn't what this process takes it for.
     #[error(transparent)]
     Misfit(#[from] Misfit),
+    /// Nobody has a key for it.
+    #[error("the log has no workspace, so nobody could be let in: `weir init` makes one")]
+    NoWorkspace,
 }
 
 impl StartError {
     /// Whether starting again may help: the log doesn't answer at the moment.
-    pub const fn may_pass(&self) -> bool {
-        matches!(self, Self::Read(ReadError::Io { .. }))
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Open(error) => error.may_pass(),
+            Self::Read(error) => matches!(error, ReadError::Io { .. }),
+            Self::Misfit(_) | Self::NoWorkspace => false,
+        }
     }
 
     /// Whether the configuration doesn't fit the log: the program exits with 64.
-    pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Misfit(_))
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Open(error) => error.is_configuration(),
+            Self::Read(_) => false,
+            Self::Misfit(_) | Self::NoWorkspace => true,
+        }
     }
 }
 
@@ -89,13 +103,14 @@ impl Ingest {
     /// # Errors
     /// See [`StartError`]. The log must have been opened by [`bootstrap::open_log`](crate::bootstrap::open_log).
     pub async fn start(log: Arc<dyn EventLog>, settings: Settings) -> Result<(Self, Follower), StartError> {
-        let (component, writing) = (settings.health.component("ingest"), settings.health.component("log"));
         let control = Arc::new(Control::open(&*log).await?);
         let opened = control.ask(|state| state.log().cloned()).ok_or(Misfit::NotOpened)?;
         opened.fits(log.partitions(Stream::Events), settings.clock.is_test())?;
         let receipts = Receipts::open(settings.clock.clone(), &*log).await?;
         let acknowledged = Arc::new(Acknowledged::new(ends(&*log, &opened).await?));
         let writable = Arc::new(Writable::default());
+        // Whoever declared them while this was waited for holds them no more when it is done.
+        let (component, writing) = (settings.health.component("ingest"), settings.health.component("log"));
         let follower = Follower {
             control: Arc::clone(&control),
             log: Arc::clone(&log),
@@ -195,8 +210,8 @@ impl Ingest {
         })
     }
 
-    /// Whether the log has any workspace: without one nobody can ask for anything.
-    pub fn has_workspace(&self) -> bool {
+    /// Whether the log has any workspace.
+    pub(crate) fn has_workspace(&self) -> bool {
         self.0.control.ask(|state| state.workspaces().next().is_some())
     }
 

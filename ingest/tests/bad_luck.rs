@@ -7,8 +7,8 @@ mod house;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use house::House;
@@ -17,7 +17,7 @@ use weir_control::Misfit;
 use weir_event::{Clock, Stream};
 use weir_event_log::{
     AppendError, Bounds, Cause, Chunk, EventLog, Faults, FaultyLog, LogAppender, LogReader, MemoryLog, ReadError,
-    Record,
+    Record, Share, Sharing,
 };
 use weir_ingest::bootstrap::{self, BootstrapError, FirstKeys, OpenSettings};
 use weir_ingest::{Ingest, Settings, StartError};
@@ -123,6 +123,13 @@ impl LogReader for FullDisk {
     }
     async fn wait_beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError> {
         self.inner.wait_beyond(stream, partition, offset).await
+    }
+}
+
+#[async_trait]
+impl Sharing for FullDisk {
+    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
+        self.inner.join().await
     }
 }
 

@@ -10,6 +10,7 @@ mod membership;
 mod memory;
 mod runner;
 pub mod sabotage;
+mod start;
 mod timeline;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use weir_store::{Generation, Projection, Store, StoreError};
 
 pub use admission::{IdsDamaged, SeenIds, Verdict, fingerprint, id_hash};
 pub use error::FoldError;
+pub use start::{Parts, StartError, bind, first_record, work};
 
 /// Fills the store from the log until stopped, and keeps its generations.
 ///

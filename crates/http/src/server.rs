@@ -110,6 +110,11 @@ impl Server {
         self.routes.replace(wrap(service.merge(surface), self.wrapping.clone()));
     }
 
+    /// Serves nothing but health and metrics: the service has no routes.
+    pub fn serve_health(&self) {
+        self.serve(Router::new());
+    }
+
     /// Says on standard output that the port answers and the service has begun: the line that scripts wait for.
     #[expect(clippy::print_stdout, reason = "the ready line is for standard output")]
     pub fn say_ready(&self) {

@@ -229,18 +229,29 @@ impl Config {
         on.unwrap_or(false)
     }
 
-    /// The address of the setting `listen`, or `default`: see [`listen_address`].
-    pub fn listen_or(&mut self, name: &str, default: SocketAddr) -> SocketAddr {
-        self.get_with(name, listen_address).unwrap_or(default)
+    /// The address of the setting [`LISTEN`](crate::settings::LISTEN), or else this port of loopback.
+    pub fn listen(&mut self, default_port: u16) -> SocketAddr {
+        let default = SocketAddr::from(([127, 0, 0, 1], default_port));
+        self.get_with("listen", listen_address).unwrap_or(default)
     }
 
-    /// The properties given of a family (see [`Setting::family`]), by their names.
-    pub fn family(&self, name: &str) -> BTreeMap<String, String> {
+    /// What `read` makes of the properties given of a family (see [`Setting::family`]), by their names; its error says
+    /// which can't be used.
+    pub fn family<T: Default, E: Display>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(BTreeMap<String, String>) -> Result<T, E>,
+    ) -> T {
         let of = |(given, value): (&String, &Given)| {
             let property = given.strip_prefix(name)?.strip_prefix(':')?;
             Some((property.to_owned(), value.text.clone()))
         };
-        self.given.iter().filter_map(of).collect()
+        let refused = match read(self.given.iter().filter_map(of).collect()) {
+            Ok(value) => return value,
+            Err(error) => error,
+        };
+        self.problems.push(format!("WEIR_{}_*: {refused}", name.to_uppercase()));
+        T::default()
     }
 
     /// Refuses a configuration that doesn't give a setting; `why` says what it is needed for, and what to do instead.

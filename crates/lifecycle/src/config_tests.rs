@@ -169,8 +169,8 @@ fn properties_of_a_family_come_from_everywhere() {
     let variables = [FILE, ("WEIR_KAFKA_SSL_CA_LOCATION", "/ca.pem"), ("WEIR_KAFKA_SASL_PASSWORD", "hunter2")];
     let file = "kafka_sasl_password = \"file\"\nkafka_sasl_username = \"ada\"";
     let source = Source::of(["--kafka-security-protocol=SASL_SSL"], variables).with_file("weir.toml", file);
-    let config = Config::load(&WITH_KAFKA, &source).unwrap();
-    let found: Vec<_> = config.family("kafka").into_iter().collect();
+    let mut config = Config::load(&WITH_KAFKA, &source).unwrap();
+    let found: Vec<_> = config.family("kafka", Ok::<_, String>).into_iter().collect();
     let expected = [
         ("sasl.password", "hunter2"),
         ("sasl.username", "ada"),
@@ -187,9 +187,14 @@ fn all_programs_share_variables_and_what_is_missing_is_named() {
         [("WEIR_STORE_URL", "postgres://x"), ("WEIR_TEST_KAFKA", "x"), ("WEIR_OPEN", "1"), ("WEIR_KAFKA_", "")];
     let mut config = Config::load(&WITH_KAFKA, &Source::of([], variables)).unwrap();
     config.require("log_url", "ingest needs a log");
+    config.family("kafka", |_| Err::<(), _>("acks can't be set"));
     assert_eq!(
         problems(config),
-        ["WEIR_KAFKA_: no such variable; did you mean WEIR_KAFKA_*?", "WEIR_LOG_URL: not given; ingest needs a log"]
+        [
+            "WEIR_KAFKA_: no such variable; did you mean WEIR_KAFKA_*?",
+            "WEIR_LOG_URL: not given; ingest needs a log",
+            "WEIR_KAFKA_*: acks can't be set"
+        ]
     );
 }
 

@@ -13,7 +13,11 @@ pub const DATA: Setting = Setting::value(
     "where the keys of the first workspace lie, and log and tables unless they are told otherwise [default: ./weir-data]",
 );
 /// Where HTTP is served.
-pub const LISTEN: Setting = Setting::value("listen", "ADDRESS", "where HTTP is served [default: 127.0.0.1:8080]");
+pub const LISTEN: Setting = Setting::value(
+    "listen",
+    "ADDRESS",
+    "where HTTP is served [default: 127.0.0.1:8080; of a query-api by itself 8081, of a projector 8082]",
+);
 /// The event log.
 pub const LOG_URL: Setting = Setting::value(
     "log_url",

@@ -14,9 +14,9 @@ use weir_control::{Role, Secret};
 use weir_event::{Clock, Stream};
 use weir_event_log::{EventLog, LogReader, LogRecord, MemoryLog};
 use weir_http::{WrapOptions, wrap};
-use weir_lifecycle::Health;
 use weir_ingest::bootstrap::{FirstKeys, OpenSettings, make_workspace, open_log};
 use weir_ingest::{Ingest, Settings};
+use weir_lifecycle::Health;
 
 pub struct House {
     pub ingest: Ingest,

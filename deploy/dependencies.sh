@@ -11,9 +11,9 @@ weir-control: weir-event weir-segment
 weir-event-log: weir-event
 weir-store: weir-event weir-segment weir-control
 weir-lifecycle:
-weir-http: weir-event weir-control
+weir-http: weir-event weir-control weir-lifecycle
 weir-ingest: weir-event weir-control weir-segment weir-event-log weir-lifecycle weir-http
-weir-projector: weir-event weir-control weir-segment weir-event-log weir-store weir-lifecycle
+weir-projector: weir-event weir-control weir-segment weir-event-log weir-store weir-lifecycle weir-http
 weir-query-api: weir-event weir-control weir-segment weir-store weir-lifecycle weir-http
 '
 failed=0

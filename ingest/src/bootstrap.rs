@@ -4,7 +4,7 @@
 //! whose record counts. So a crash at any point, or a second process that does the same, is mended by doing it again.
 
 use uuid::Uuid;
-use weir_control::{Command, KeyId, LogOpened, NewKey, Role, State, WorkspaceCreated, encode, valid_slug};
+use weir_control::{Command, KeyId, LogOpened, Misfit, NewKey, Role, State, WorkspaceCreated, encode, valid_slug};
 use weir_event::{Clock, Stream, Timestamp, limits};
 use weir_event_log::{AppendError, EventLog, LogReader, ReadError, Record};
 
@@ -31,12 +31,9 @@ pub enum BootstrapError {
     /// The log can't be written.
     #[error("the log can't be written")]
     Append(#[from] AppendError),
-    /// It was made under a test clock.
-    #[error("the log was made under a test clock: start with --test-clock, or on another log")]
-    MadeUnderTestClock,
-    /// It was made under the system's clock.
-    #[error("the log was not made under a test clock: start without --test-clock, or on another log")]
-    MadeUnderSystemClock,
+    /// It isn't what this process takes it for.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
     /// The window of repeats is fixed when the log is made.
     #[error("the log was made with a dedup window of {made} µs, {asked} µs were asked for; leave the option out")]
     DedupWindow {
@@ -51,14 +48,6 @@ pub enum BootstrapError {
         /// What was asked for.
         asked: i64,
     },
-    /// The first record speaks of another number of partitions.
-    #[error("the log's first record says that events.v1 has {said} partitions, but it has {found}")]
-    Partitions {
-        /// What the record says.
-        said: u32,
-        /// What is there.
-        found: u32,
-    },
     /// A slug has 1 to 64 characters out of a-z, 0-9 and `-`.
     #[error("`{0}` is no slug: a slug has 1 to 64 characters out of a-z, 0-9 and `-`")]
     Slug(String),
@@ -71,6 +60,11 @@ impl BootstrapError {
     /// Whether the configuration doesn't fit the log: a human has to change one of them, and the program exits with 64.
     pub const fn is_configuration(&self) -> bool {
         !matches!(self, Self::Read(_) | Self::Append(_) | Self::Refused(_))
+    }
+
+    /// Whether doing it again may help: the log doesn't answer at the moment, or doesn't say what it did.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Io { .. }) | Self::Append(_))
     }
 }
 
@@ -114,14 +108,7 @@ pub async fn open_log(log: &dyn EventLog, settings: &OpenSettings, clock: &Clock
     });
     let opened = until_there(log, &first, |state| state.log().cloned()).await?;
     let opened = opened.ok_or_else(|| BootstrapError::Refused("the log has no first record".to_owned()))?;
-    match (opened.test_clock, clock.is_test()) {
-        (true, false) => return Err(BootstrapError::MadeUnderTestClock),
-        (false, true) => return Err(BootstrapError::MadeUnderSystemClock),
-        _ => {}
-    }
-    if opened.events_partitions != found {
-        return Err(BootstrapError::Partitions { said: opened.events_partitions, found });
-    }
+    opened.fits(found, clock.is_test())?;
     match settings.dedup_window_micros {
         Some(asked) if asked != opened.dedup_window_micros => {
             Err(BootstrapError::DedupWindow { made: opened.dedup_window_micros, asked })
@@ -136,6 +123,14 @@ pub async fn open_log(log: &dyn EventLog, settings: &OpenSettings, clock: &Clock
 /// The log can't be read.
 pub async fn has_workspace(log: &dyn LogReader) -> Result<bool, ReadError> {
     Ok(read_state(log).await?.workspaces().next().is_some())
+}
+
+/// Whether the log knows a key by its hash.
+///
+/// # Errors
+/// The log can't be read.
+pub async fn knows_key(log: &dyn LogReader, hash: &[u8; 32]) -> Result<bool, ReadError> {
+    Ok(read_state(log).await?.authenticate(hash).is_some())
 }
 
 /// Makes the workspace `slug` with its keys and the built-in definitions, unless it is there. `by` says who asked.

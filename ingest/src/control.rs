@@ -15,6 +15,8 @@ use weir_event::Stream;
 use weir_event_log::{Chunk, EventLog, LogReader, ReadError};
 use weir_lifecycle::Component;
 
+use crate::writable::Writable;
+
 /// `control.v1` has one partition.
 pub(crate) const PARTITION: u32 = 0;
 const READ_BYTES: usize = 1_000_000;
@@ -36,6 +38,8 @@ pub struct FollowError(#[from] ReadError);
 pub(crate) struct Control {
     folded: RwLock<Folded>,
     next: watch::Sender<u64>,
+    /// How many tickets are out, for who waits for the last one.
+    tickets: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +55,8 @@ impl Control {
     pub(crate) async fn open(log: &dyn LogReader) -> Result<Self, ReadError> {
         let state = read_state(log).await?;
         let next = watch::Sender::new(state.next());
-        Ok(Self { folded: RwLock::new(Folded { state, ..Folded::default() }), next })
+        let folded = RwLock::new(Folded { state, ..Folded::default() });
+        Ok(Self { folded, next, tickets: watch::Sender::new(0) })
     }
 
     /// Asks the state. Nothing may block in `ask`: the fold waits for it.
@@ -68,8 +73,16 @@ impl Control {
 
     /// From now on outcomes are kept, until the ticket is dropped. Take it before the append.
     pub(crate) fn ticket(self: &Arc<Self>) -> Ticket {
-        self.exclusive().tickets += 1;
+        let mut folded = self.exclusive();
+        folded.tickets += 1;
+        self.tickets.send_replace(folded.tickets);
         Ticket(Arc::clone(self))
+    }
+
+    /// Waits until nobody waits for a command's outcome.
+    async fn unasked(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.tickets.subscribe().wait_for(|tickets| *tickets == 0).await;
     }
 
     fn fold(&self, chunk: &Chunk) {
@@ -117,6 +130,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut folded = self.0.exclusive();
         folded.tickets -= 1;
+        self.0.tickets.send_replace(folded.tickets);
         if folded.tickets == 0 {
             folded.outcomes.clear();
         }
@@ -144,19 +158,34 @@ pub struct Follower {
     pub(crate) control: Arc<Control>,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) component: Component,
+    pub(crate) writable: Arc<Writable>,
+    /// Whether the log takes appends.
+    pub(crate) writing: Component,
 }
 
 impl Follower {
-    /// Follows the stream until `shutdown`. A read that fails for now is repeated; meanwhile the service isn't ready.
+    /// Follows the stream until `shutdown`, and on until no command under way waits for its outcome. A read that fails for
+    /// now is repeated; meanwhile the service isn't ready, nor is it while the log takes no appends.
     ///
     /// # Errors
     /// What no repetition mends, such as damage on the log.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), FollowError> {
+        let watched = self.writable.watch(self.log.as_ref(), &self.writing, &shutdown);
+        let (followed, ()) = tokio::join!(self.follow(&shutdown), watched);
+        followed
+    }
+
+    async fn follow(&self, shutdown: &CancellationToken) -> Result<(), FollowError> {
         self.component.ready();
+        let last = async {
+            shutdown.cancelled().await;
+            self.control.unasked().await;
+        };
+        let mut last = std::pin::pin!(last);
         loop {
             let step = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return Ok(()),
+                () = last.as_mut() => return Ok(()),
                 step = self.step() => step,
             };
             match step {

@@ -16,8 +16,11 @@ mod receipt;
 mod record;
 mod routes;
 mod service;
+mod start;
 mod unix_time;
+mod writable;
 
 pub use acknowledged::Acknowledged;
 pub use control::{FollowError, Follower};
 pub use service::{Ingest, Settings, StartError};
+pub use start::{Started, open_log, start};

@@ -6,9 +6,9 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use uuid::Uuid;
-use weir_control::{Accepted, Command, LogOpened, Outcome, encode};
+use weir_control::{Accepted, Command, LogOpened, Misfit, Outcome, encode};
 use weir_event::{Clock, Position, Stream, Timestamp};
-use weir_event_log::{EventLog, LogReader, ReadError, Record};
+use weir_event_log::{EventLog, LogReader, OpenError, ReadError, Record};
 use weir_http::{BodyLimits, MediaType, Problem, Query, media_type, read_body};
 use weir_lifecycle::Health;
 
@@ -18,6 +18,7 @@ use crate::control::{Control, Follower, PARTITION};
 use crate::id::{IdSource, Idempotency};
 use crate::receipt::{Receipt, Receipts};
 use crate::record::Recorded;
+use crate::writable::Writable;
 use crate::{answer, measure, routes};
 
 /// How the service behaves.
@@ -30,7 +31,8 @@ pub struct Settings {
     pub clock: Clock,
     /// What a request's body may take.
     pub body: BodyLimits,
-    /// Where the service declares whether it is ready, as the component `ingest`.
+    /// Where the service declares whether it is ready: `ingest` while it follows the control state, `log` while the log
+    /// takes appends.
     pub health: Health,
 }
 
@@ -45,28 +47,38 @@ impl Settings {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The log can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The log can't be read.
     #[error("the log can't be read")]
     Read(#[from] ReadError),
-    /// The log doesn't say what it is.
-    #[error("the log has not been opened: control.v1 has no first record; see bootstrap::open_log")]
-    NotOpened,
-    /// The log was made under a test clock and the process has none, or the other way round.
-    #[error("the log was made with test_clock = {log}, the process runs with {process}")]
-    TestClock {
-        /// What the log says.
-        log: bool,
-        /// What the process has.
-        process: bool,
-    },
-    /// The log says that `events.v1` has another number of partitions than it has.
-    #[error("control.v1 says that events.v1 has {said} partitions, but it has {found}")]
-    Partitions {
-        /// What the first record says.
-        said: u32,
-        /// What is there.
-        found: u32,
-    },
+    /// It isn't what this process takes it for.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    /// Nobody has a key for it.
+    #[error("the log has no workspace, so nobody could be let in: `weir init` makes one")]
+    NoWorkspace,
+}
+
+impl StartError {
+    /// Whether starting again may help: the log doesn't answer at the moment.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Open(error) => error.may_pass(),
+            Self::Read(error) => matches!(error, ReadError::Io { .. }),
+            Self::Misfit(_) | Self::NoWorkspace => false,
+        }
+    }
+
+    /// Whether the configuration doesn't fit the log: the program exits with 64.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Open(error) => error.is_configuration(),
+            Self::Read(_) => false,
+            Self::Misfit(_) | Self::NoWorkspace => true,
+        }
+    }
 }
 
 /// A handle on the service. Clones are the same service.
@@ -78,6 +90,7 @@ struct Inner {
     opened: LogOpened,
     control: Arc<Control>,
     acknowledged: Arc<Acknowledged>,
+    writable: Arc<Writable>,
     receipts: Receipts,
     ids: IdSource,
     settings: Settings,
@@ -90,21 +103,24 @@ impl Ingest {
     /// # Errors
     /// See [`StartError`]. The log must have been opened by [`bootstrap::open_log`](crate::bootstrap::open_log).
     pub async fn start(log: Arc<dyn EventLog>, settings: Settings) -> Result<(Self, Follower), StartError> {
-        let component = settings.health.component("ingest");
         let control = Arc::new(Control::open(&*log).await?);
-        let opened = control.ask(|state| state.log().cloned()).ok_or(StartError::NotOpened)?;
-        let (test, found) = (settings.clock.is_test(), log.partitions(Stream::Events));
-        if opened.test_clock != test {
-            return Err(StartError::TestClock { log: opened.test_clock, process: test });
-        }
-        if opened.events_partitions != found {
-            return Err(StartError::Partitions { said: opened.events_partitions, found });
-        }
+        let opened = control.ask(|state| state.log().cloned()).ok_or(Misfit::NotOpened)?;
+        opened.fits(log.partitions(Stream::Events), settings.clock.is_test())?;
         let receipts = Receipts::open(settings.clock.clone(), &*log).await?;
         let acknowledged = Arc::new(Acknowledged::new(ends(&*log, &opened).await?));
-        let follower = Follower { control: Arc::clone(&control), log: Arc::clone(&log), component };
+        let writable = Arc::new(Writable::default());
+        // Whoever declared them while this was waited for holds them no more when it is done.
+        let (component, writing) = (settings.health.component("ingest"), settings.health.component("log"));
+        let follower = Follower {
+            control: Arc::clone(&control),
+            log: Arc::clone(&log),
+            component,
+            writable: Arc::clone(&writable),
+            writing,
+        };
         let ids = IdSource::default();
-        Ok((Self(Arc::new(Inner { log, opened, control, acknowledged, receipts, ids, settings })), follower))
+        let inner = Inner { log, opened, control, acknowledged, writable, receipts, ids, settings };
+        Ok((Self(Arc::new(inner)), follower))
     }
 
     /// The routes of this service and nothing else: no fallback, and not wrapped.
@@ -175,10 +191,7 @@ impl Ingest {
         let Some(newest) = events.newest else { return Ok(position) };
         self.0.receipts.note(newest);
         let count = events.records.len();
-        let touched = self.0.log.append(Stream::Events, events.records).await.map_err(|error| {
-            measure::failed(&error);
-            answer::not_appended(&error)
-        })?;
+        let touched = self.write(Stream::Events, events.records).await?;
         drop(receipt);
         for (partition, next) in touched {
             position.raise(Stream::Events, partition, next);
@@ -186,6 +199,20 @@ impl Ingest {
         self.0.acknowledged.raise(Some(&member.workspace), &position);
         measure::accepted(count);
         Ok(position)
+    }
+
+    async fn write(&self, stream: Stream, records: Vec<Record>) -> Result<Vec<(u32, u64)>, Problem> {
+        let appended = self.0.log.append(stream, records).await;
+        self.0.writable.note(&appended);
+        appended.map_err(|error| {
+            measure::failed(&error);
+            answer::not_appended(&error)
+        })
+    }
+
+    /// Whether the log has any workspace.
+    pub(crate) fn has_workspace(&self) -> bool {
+        self.0.control.ask(|state| state.workspaces().next().is_some())
     }
 
     /// Appends a command, follows the log to it and answers what the fold decided there.
@@ -196,11 +223,7 @@ impl Ingest {
     ) -> Result<(Accepted, Position), Problem> {
         let ticket = self.0.control.ticket();
         let key = workspace.map_or_else(Bytes::new, |slug| Bytes::copy_from_slice(slug.as_bytes()));
-        let appended = self.0.log.append(Stream::Control, vec![Record::new(key, encode(command))]).await;
-        let touched = appended.map_err(|error| {
-            measure::failed(&error);
-            answer::not_appended(&error)
-        })?;
+        let touched = self.write(Stream::Control, vec![Record::new(key, encode(command))]).await?;
         let next = touched.first().map_or(0, |(_, next)| *next);
         let outcome = ticket.outcome(next.saturating_sub(1)).await.map_err(|error| answer::not_followed(&error))?;
         match outcome {

@@ -8,10 +8,12 @@ mod house;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use house::House;
 use serde_json::json;
+use weir_control::Misfit;
 use weir_event::{Clock, Stream};
 use weir_event_log::{
     AppendError, Bounds, Cause, Chunk, EventLog, Faults, FaultyLog, LogAppender, LogReader, MemoryLog, ReadError,
@@ -131,6 +133,13 @@ impl LogReader for FullDisk {
     }
 }
 
+#[async_trait]
+impl Sharing for FullDisk {
+    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
+        self.inner.join().await
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_is_said_and_needs_no_restart() {
     let disk = Arc::new(FullDisk { inner: memory(), full: AtomicBool::new(false) });
@@ -216,26 +225,32 @@ async fn a_log_opens_only_as_what_it_is() {
         bootstrap::open_log(&**log, &OpenSettings { dedup_window_micros: window }, clock).await
     };
     let log = memory();
-    assert!(matches!(Ingest::start(Arc::clone(&log), Settings::new(system.clone())).await, Err(StartError::NotOpened)));
+    assert!(matches!(
+        Ingest::start(Arc::clone(&log), Settings::new(system.clone())).await,
+        Err(StartError::Misfit(Misfit::NotOpened))
+    ));
     let opened = open(&log, Some(5), &system).await.unwrap();
     assert_eq!((opened.dedup_window_micros, opened.events_partitions, opened.test_clock), (5, 2, false));
     assert_eq!(open(&log, None, &system).await.unwrap(), opened);
     assert!(matches!(open(&log, Some(6), &system).await, Err(BootstrapError::DedupWindow { made: 5, asked: 6 })));
     assert!(matches!(open(&log, Some(-1), &system).await, Err(BootstrapError::DedupWindowNegative { .. })));
     assert!(open(&log, Some(6), &system).await.unwrap_err().is_configuration());
-    assert!(matches!(open(&log, None, &test).await, Err(BootstrapError::MadeUnderSystemClock)));
+    assert!(matches!(open(&log, None, &test).await, Err(BootstrapError::Misfit(Misfit::MadeUnderSystemClock))));
     let started = Ingest::start(Arc::clone(&log), Settings::new(test.clone())).await;
-    assert!(matches!(started, Err(StartError::TestClock { log: false, process: true })));
+    assert!(matches!(started, Err(StartError::Misfit(Misfit::MadeUnderSystemClock))));
 
     let log = memory();
     assert!(open(&log, None, &test).await.unwrap().test_clock);
-    assert!(matches!(open(&log, None, &system).await, Err(BootstrapError::MadeUnderTestClock)));
+    assert!(matches!(open(&log, None, &system).await, Err(BootstrapError::Misfit(Misfit::MadeUnderTestClock))));
 
     // Copied by a mistake into a log of other partitions.
     let records = house::records(&*log, Stream::Control).await;
     let other: Arc<dyn EventLog> = Arc::new(MemoryLog::new(3).unwrap());
     other.append(Stream::Control, vec![Record::new("", records[0].value.clone())]).await.unwrap();
-    assert!(matches!(open(&other, None, &test).await, Err(BootstrapError::Partitions { said: 2, found: 3 })));
+    assert!(matches!(
+        open(&other, None, &test).await,
+        Err(BootstrapError::Misfit(Misfit::Partitions { said: 2, found: 3 }))
+    ));
 
     let made = bootstrap::make_workspace(&*log, "No Slug", &keys(1), "test", &test).await;
     assert!(matches!(made, Err(BootstrapError::Slug(_))));
@@ -261,4 +276,33 @@ async fn health_says_whether_the_control_state_is_followed() {
     following.await.unwrap().unwrap();
     assert_eq!(json!(settings.health.report())["components"][0]["reason"], "stopped");
     drop(ingest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_takes_nothing_is_not_ready_and_ready_again_by_itself() {
+    let disk = Arc::new(FullDisk { inner: memory(), full: AtomicBool::new(false) });
+    let house = House::over(Arc::clone(&disk) as _, Clock::system(), false).await;
+    let becomes = async |ready: bool| {
+        let begun = tokio::time::Instant::now();
+        while house.health.report().ready != ready {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        begun.elapsed()
+    };
+    becomes(true).await;
+    disk.full.store(true, Ordering::SeqCst);
+    let refused = house.call("POST", "/api/profiles", &house.write, r#"{"user_id":"1"}"#).await;
+    assert_eq!((refused.status, refused.code()), (503, "log_unavailable"));
+    assert!(becomes(false).await < Duration::from_secs(1));
+    assert_eq!(house.health.report().reasons(), "log: the log took no appends a moment ago");
+    disk.full.store(false, Ordering::SeqCst);
+    assert!(becomes(true).await < Duration::from_secs(4), "nobody sends to who isn't ready, so it must try again");
+
+    disk.full.store(true, Ordering::SeqCst);
+    house.call("POST", "/api/profiles", &house.write, r#"{"user_id":"1"}"#).await;
+    becomes(false).await;
+    disk.full.store(false, Ordering::SeqCst);
+    let taken = house.call("POST", "/api/profiles", &house.write, r#"{"user_id":"1"}"#).await;
+    assert_eq!(taken.status, 201);
+    assert!(becomes(true).await < Duration::from_millis(100), "a record that is taken is the best sign");
 }

@@ -13,6 +13,7 @@ mod rebuilds;
 mod redo;
 mod runner;
 pub mod sabotage;
+mod start;
 mod timeline;
 mod tree_check;
 mod verify;
@@ -27,6 +28,7 @@ use weir_store::{Generation, Projection, Store, StoreError};
 
 pub use admission::{IdsDamaged, SeenIds, Verdict, fingerprint, id_hash};
 pub use error::FoldError;
+pub use start::{Parts, StartError, bind, first_record, work};
 
 /// Fills the store from the log until stopped, and keeps its generations.
 ///

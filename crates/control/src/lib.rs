@@ -5,6 +5,7 @@ mod command;
 mod definition;
 mod key;
 pub mod limits;
+mod misfit;
 mod refusal;
 mod secret;
 mod state;
@@ -16,6 +17,7 @@ pub use command::{
 };
 pub use definition::{Definition, Deletion, Kind, Name, Version, valid_slug};
 pub use key::{Key, KeyId, Principal, Revocation, Role};
+pub use misfit::Misfit;
 pub use refusal::{Refusal, RefusalClass};
 pub use secret::{Secret, key_hash};
 pub use state::{Accepted, Outcome, State};

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rdkafka::error::KafkaError;
 use weir_event::Stream;
 
 /// An error of the layer below, or a [`ReadError`]. One failed commit answers every append in it, so it is shared.
@@ -277,4 +278,27 @@ pub enum OpenError {
         #[source]
         source: Source,
     },
+}
+
+impl OpenError {
+    /// Whether what was asked for doesn't fit what is there: somebody has to change one of them, and the program exits
+    /// with 64.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::Damaged { .. } => false,
+            Self::Kafka { source, .. } => is_setting(source),
+            _ => true,
+        }
+    }
+
+    /// Whether the log may be opened by trying again: those who hold it don't answer at the moment.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Kafka { source, .. } if !is_setting(source))
+    }
+}
+
+/// Whether the client of Kafka complains about what it was told rather than about the brokers.
+fn is_setting(source: &Source) -> bool {
+    let error = source.downcast_ref::<KafkaError>();
+    matches!(error, Some(KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)))
 }

@@ -27,6 +27,22 @@ pub enum LogUrl {
     },
 }
 
+impl LogUrl {
+    /// Reads the URL of a log that several processes can use at once.
+    ///
+    /// # Errors
+    /// The text names no log, or one for a process alone.
+    pub fn shared(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(url @ Self::Kafka { .. }) => Ok(url),
+            Ok(_) => Err("only one process can use it, which is `weir up`; a service by itself needs a log on Kafka, \
+                          kafka://HOST:PORT[,HOST:PORT…]/PREFIX"
+                .to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
 /// The text names no log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{url:?} names no log: {reason}; expected sqlite:PATH, kafka://HOST:PORT[,HOST:PORT…]/PREFIX or memory:")]
@@ -109,6 +125,13 @@ mod tests {
             assert_eq!(text.parse::<LogUrl>().unwrap().to_string(), text);
         }
         assert_eq!("sqlite:///a/b".parse(), Ok(LogUrl::Sqlite(PathBuf::from("/a/b"))));
+    }
+
+    #[test]
+    fn only_kafka_is_shared() {
+        assert!(LogUrl::shared("kafka://a:1/w").is_ok());
+        assert!(LogUrl::shared("sqlite:log.db").unwrap_err().contains("weir up"));
+        assert!(LogUrl::shared("kafka:a").unwrap_err().contains("names no log"));
     }
 
     #[test]

@@ -10,7 +10,9 @@ mod profile_ref;
 mod query;
 mod refusals;
 mod serve;
+mod server;
 mod suggest;
+mod surface;
 mod wrap;
 
 pub use body::{BodyLimits, MediaType, media_type, read_body, utf8};
@@ -19,5 +21,6 @@ pub use object::JsonObject;
 pub use problem::{FieldError, Problem};
 pub use profile_ref::ProfileRef;
 pub use query::{DEFAULT_LIMIT, MAX_LIMIT, Query};
-pub use serve::{ServeOptions, serve};
+pub use serve::{Routes, ServeOptions, serve};
+pub use server::{CantListen, Server, bind};
 pub use wrap::{RequestId, WrapOptions, wrap};

@@ -3,7 +3,7 @@
 //! Not `axum::serve`: it lets a half-sent header stand open for ever, and its graceful shutdown has no deadline.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -37,14 +37,50 @@ impl Default for ServeOptions {
     }
 }
 
-/// Serves `router` on `listener` until `shutdown`, then finishes the requests in flight, at most until the deadline.
+/// What a server answers by: a router from the start, and another one once the service behind it is there. Clones are the
+/// same routes.
+#[derive(Clone, Debug)]
+pub struct Routes(Arc<Answering>);
+
+#[derive(Debug)]
+struct Answering {
+    first: Router,
+    then: OnceLock<Router>,
+}
+
+impl Routes {
+    /// Answers by `router` from now on, for requests that begin from now on. It can be done once; whatever comes later
+    /// changes nothing.
+    pub fn replace(&self, router: Router) {
+        // Somebody was first.
+        let _ = self.0.then.set(router);
+    }
+
+    fn now(&self) -> &Router {
+        self.0.then.get().unwrap_or(&self.0.first)
+    }
+}
+
+impl From<Router> for Routes {
+    fn from(first: Router) -> Self {
+        Self(Arc::new(Answering { first, then: OnceLock::new() }))
+    }
+}
+
+/// Serves `routes` on `listener` until `shutdown`, then finishes the requests in flight, at most until the deadline.
 /// Answers how many connections had to be cut.
 ///
 /// A failing accept (no file descriptors left, for example) is survived: it is tried again after a pause.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken, options: ServeOptions) -> usize {
+pub async fn serve(
+    listener: TcpListener,
+    routes: impl Into<Routes>,
+    shutdown: CancellationToken,
+    options: ServeOptions,
+) -> usize {
+    let routes = routes.into();
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
-    let shell = Arc::new(Shell { builder: builder(options), router, shutdown: shutdown.clone(), options });
+    let shell = Arc::new(Shell { builder: builder(options), routes, shutdown: shutdown.clone(), options });
     while let Some(stream) = accept(&listener, &shutdown).await {
         let (shell, cut) = (shell.clone(), cut.clone());
         connections.spawn(async move {
@@ -110,7 +146,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 
 struct Shell {
     builder: Builder<TokioExecutor>,
-    router: Router,
+    routes: Routes,
     shutdown: CancellationToken,
     options: ServeOptions,
 }
@@ -119,10 +155,10 @@ impl Shell {
     async fn connection(&self, stream: TcpStream) {
         let begun = Arc::new(Notify::new());
         let service = service_fn({
-            let (begun, router) = (begun.clone(), self.router.clone());
+            let (begun, routes) = (begun.clone(), self.routes.clone());
             move |request: Request<Incoming>| {
                 begun.notify_one();
-                router.clone().oneshot(request.map(Body::new))
+                routes.now().clone().oneshot(request.map(Body::new))
             }
         });
         let mut connection = std::pin::pin!(self.builder.serve_connection(TokioIo::new(stream), service));

@@ -6,13 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::{Setting, Source};
+use crate::setting::Origin;
+use crate::{Setting, Source, listen_address};
 
-/// Variables of the commands that talk to a running Weir: known everywhere, read by those commands.
-const CLIENT_VARIABLES: [&str; 2] = ["WEIR_URL", "WEIR_KEY"];
+/// Variables that are known everywhere: those of the commands that talk to a running Weir, and those that say where the
+/// tests find real servers (`deploy/services.sh`), since whoever works on Weir starts it from the same shell.
+const FOREIGN_VARIABLES: [&str; 4] = ["WEIR_URL", "WEIR_KEY", "WEIR_TEST_KAFKA", "WEIR_TEST_POSTGRES"];
 
 const CONFIG: Setting = Setting::value("config", "FILE", "a TOML file with settings; flags and variables go before it");
 
@@ -80,7 +83,7 @@ struct Given {
 #[derive(Debug)]
 pub struct Config {
     declared: Vec<Setting>,
-    given: BTreeMap<&'static str, Given>,
+    given: BTreeMap<String, Given>,
     problems: Vec<String>,
 }
 
@@ -115,7 +118,7 @@ impl Config {
                 Some((flag, value)) => (flag, Some(value.to_owned())),
                 None => (argument.as_str(), None),
             };
-            let Some(setting) = self.declared.iter().find(|setting| setting.flag() == flag).copied() else {
+            let Some((name, setting)) = met(&self.declared, flag, Origin::Flag) else {
                 let flags = self.declared.iter().map(Setting::flag);
                 self.problems.push(unknown(flag, "flag", flags));
                 // What follows an unknown flag is most likely its value.
@@ -131,23 +134,22 @@ impl Config {
             };
             match value {
                 None => self.problems.push(format!("{flag}: needs a value, {}", setting.value.unwrap_or_default())),
-                Some(_) if self.given.contains_key(setting.name) => self.problems.push(format!("{flag}: given twice")),
-                Some(text) => self.take(setting, text, flag),
+                Some(_) if self.given.contains_key(&name) => self.problems.push(format!("{flag}: given twice")),
+                Some(text) => self.take(name, setting, text, flag),
             }
         }
     }
 
     fn take_variables(&mut self, variables: &[(String, String)], elsewhere: &[Setting]) {
-        let by_name = |settings: &[Setting], name: &str| settings.iter().find(|s| s.variable() == name).copied();
         for (name, text) in variables.iter().filter(|(name, _)| name.starts_with("WEIR_")) {
-            if let Some(setting) = by_name(&self.declared, name) {
+            if let Some((given, setting)) = met(&self.declared, name, Origin::Variable) {
                 // Compose files pass on variables that aren't set as empty ones.
-                if !text.is_empty() && !self.given.contains_key(setting.name) {
-                    self.take(setting, text.clone(), name);
+                if !text.is_empty() && !self.given.contains_key(&given) {
+                    self.take(given, setting, text.clone(), name);
                 }
-            } else if by_name(elsewhere, name).is_none() && !CLIENT_VARIABLES.contains(&name.as_str()) {
-                let known = self.declared.iter().chain(elsewhere).map(Setting::variable);
-                let known = known.chain(CLIENT_VARIABLES.map(str::to_owned));
+            } else if met(elsewhere, name, Origin::Variable).is_none() && !FOREIGN_VARIABLES.contains(&name.as_str()) {
+                let known = self.declared.iter().chain(elsewhere).filter(|s| !s.flag_only).map(Setting::variable);
+                let known = known.chain(FOREIGN_VARIABLES.map(str::to_owned));
                 self.problems.push(unknown(name, "variable", known));
             }
         }
@@ -166,23 +168,25 @@ impl Config {
         for (key, value) in table {
             let origin = format!("{shown}: {key}");
             // A file that names another file would be read after the flags that it must not overrule.
-            let Some(setting) = self.declared.iter().find(|s| s.key() == key && s.name != CONFIG.name).copied() else {
-                if !elsewhere.iter().any(|setting| setting.key() == key) {
-                    let keys = self.declared.iter().filter(|s| s.name != CONFIG.name).chain(elsewhere).map(|s| s.key());
+            let known = met(&self.declared, &key, Origin::Key).filter(|(_, setting)| setting.name != CONFIG.name);
+            let Some((name, setting)) = known else {
+                if met(elsewhere, &key, Origin::Key).is_none() {
+                    let keys = self.declared.iter().filter(|s| s.name != CONFIG.name && !s.flag_only);
+                    let keys = keys.chain(elsewhere).map(|s| s.key());
                     self.problems.push(format!("{shown}: {}", unknown(&key, "key", keys.map(str::to_owned))));
                 }
                 continue;
             };
             match scalar(value) {
-                Some(_) if self.given.contains_key(setting.name) => {}
-                Some(text) => self.take(setting, text, &origin),
+                Some(_) if self.given.contains_key(&name) => {}
+                Some(text) => self.take(name, setting, text, &origin),
                 None => self.problems.push(format!("{origin}: must be a text, a number, true or false")),
             }
         }
     }
 
-    fn take(&mut self, setting: Setting, text: String, origin: &str) {
-        self.given.insert(setting.name, Given { text, origin: origin.to_owned(), secret: setting.secret });
+    fn take(&mut self, name: String, setting: Setting, text: String, origin: &str) {
+        self.given.insert(name, Given { text, origin: origin.to_owned(), secret: setting.secret });
     }
 
     /// The value of a setting, if it was given. One that can't be read is a problem and `None`.
@@ -225,6 +229,40 @@ impl Config {
         on.unwrap_or(false)
     }
 
+    /// The address of the setting [`LISTEN`](crate::settings::LISTEN), or else this port of loopback.
+    pub fn listen(&mut self, default_port: u16) -> SocketAddr {
+        let default = SocketAddr::from(([127, 0, 0, 1], default_port));
+        self.get_with("listen", listen_address).unwrap_or(default)
+    }
+
+    /// What `read` makes of the properties given of a family (see [`Setting::family`]), by their names; its error says
+    /// which can't be used.
+    pub fn family<T: Default, E: Display>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(BTreeMap<String, String>) -> Result<T, E>,
+    ) -> T {
+        let of = |(given, value): (&String, &Given)| {
+            let property = given.strip_prefix(name)?.strip_prefix(':')?;
+            Some((property.to_owned(), value.text.clone()))
+        };
+        let refused = match read(self.given.iter().filter_map(of).collect()) {
+            Ok(value) => return value,
+            Err(error) => error,
+        };
+        self.problems.push(format!("WEIR_{}_*: {refused}", name.to_uppercase()));
+        T::default()
+    }
+
+    /// Refuses a configuration that doesn't give a setting; `why` says what it is needed for, and what to do instead.
+    pub fn require(&mut self, name: &str, why: &str) {
+        if self.given.contains_key(name) {
+            return;
+        }
+        let variable = self.declared.iter().find(|setting| setting.name == name).map(Setting::variable);
+        self.problems.push(format!("{}: not given; {why}", variable.as_deref().unwrap_or(name)));
+    }
+
     /// The flag, variable or file key by which a setting was given, for messages; `None` if it wasn't.
     pub fn origin(&self, name: &str) -> Option<&str> {
         self.given.get(name).map(|given| given.origin.as_str())
@@ -242,6 +280,20 @@ impl Config {
     pub fn finish(self) -> Result<(), ConfigError> {
         if self.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.problems }) }
     }
+}
+
+/// The setting that a word belongs to, and what it is called inside.
+fn met(settings: &[Setting], word: &str, origin: Origin) -> Option<(String, Setting)> {
+    settings.iter().find_map(|setting| setting.met_as(word, origin).map(|name| (name, *setting)))
+}
+
+/// The variables of this process that no program of Weir knows, told as [`Config`] tells them: for programs that read
+/// their arguments otherwise.
+pub fn unknown_variables(known: &[&[Setting]], source: &Source) -> Vec<String> {
+    let declared: Vec<Setting> = known.iter().copied().flatten().copied().chain([CONFIG]).collect();
+    let mut config = Config { declared, given: BTreeMap::new(), problems: Vec::new() };
+    config.take_variables(&source.variables, &[]);
+    config.problems
 }
 
 fn scalar(value: toml::Value) -> Option<String> {
@@ -270,8 +322,11 @@ fn command(program: &Program<'_>) -> clap::Command {
     let settings = program.settings.iter().copied().flatten().chain([&CONFIG]);
     let arguments = settings.map(|setting| {
         let flag = setting.flag().trim_start_matches("--").to_owned();
-        let argument =
-            clap::Arg::new(setting.name).long(flag).help(format!("{} [{}]", setting.help, setting.variable()));
+        let help = match setting.flag_only {
+            true => setting.help.to_owned(),
+            false => format!("{} [{}]", setting.help, setting.variable()),
+        };
+        let argument = clap::Arg::new(setting.name).long(flag).help(help);
         match setting.value {
             Some(value) => argument.value_name(value),
             None => argument.action(clap::ArgAction::SetTrue),

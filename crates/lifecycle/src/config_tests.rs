@@ -153,3 +153,60 @@ proptest! {
         prop_assert!(words.is_empty() || given + problems(config).len() > 0);
     }
 }
+
+const WITH_KAFKA: Program<'_> = Program {
+    name: "ingest",
+    about: "",
+    settings: &[&[
+        Setting::family("kafka", "a property"),
+        Setting::value("log_url", "URL", "the log").flagged("--log"),
+    ]],
+    elsewhere: &[crate::settings::ALL],
+};
+
+#[test]
+fn properties_of_a_family_come_from_everywhere() {
+    let variables = [FILE, ("WEIR_KAFKA_SSL_CA_LOCATION", "/ca.pem"), ("WEIR_KAFKA_SASL_PASSWORD", "hunter2")];
+    let file = "kafka_sasl_password = \"file\"\nkafka_sasl_username = \"ada\"";
+    let source = Source::of(["--kafka-security-protocol=SASL_SSL"], variables).with_file("weir.toml", file);
+    let mut config = Config::load(&WITH_KAFKA, &source).unwrap();
+    let found: Vec<_> = config.family("kafka", Ok::<_, String>).into_iter().collect();
+    let expected = [
+        ("sasl.password", "hunter2"),
+        ("sasl.username", "ada"),
+        ("security.protocol", "SASL_SSL"),
+        ("ssl.ca.location", "/ca.pem"),
+    ];
+    assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(problems(config), [""; 0]);
+}
+
+#[test]
+fn all_programs_share_variables_and_what_is_missing_is_named() {
+    let variables =
+        [("WEIR_STORE_URL", "postgres://x"), ("WEIR_TEST_KAFKA", "x"), ("WEIR_OPEN", "1"), ("WEIR_KAFKA_", "")];
+    let mut config = Config::load(&WITH_KAFKA, &Source::of([], variables)).unwrap();
+    config.require("log_url", "ingest needs a log");
+    config.family("kafka", |_| Err::<(), _>("acks can't be set"));
+    assert_eq!(
+        problems(config),
+        [
+            "WEIR_KAFKA_: no such variable; did you mean WEIR_KAFKA_*?",
+            "WEIR_LOG_URL: not given; ingest needs a log",
+            "WEIR_KAFKA_*: acks can't be set"
+        ]
+    );
+}
+
+#[test]
+fn a_setting_of_the_flag_alone_is_no_variable() {
+    let settings: &[Setting] = &[Setting::switch("json", "print JSON").flag_only()];
+    let program = Program { name: "weir init", about: "", settings: &[settings], elsewhere: &[] };
+    let mut config = Config::load(&program, &Source::of(["--json"], [("WEIR_JSON", "1")])).unwrap();
+    assert!(config.switch("json"));
+    assert_eq!(problems(config), ["WEIR_JSON: no such variable"]);
+    assert_eq!(
+        unknown_variables(&[crate::settings::ALL], &Source::of([], [("WEIR_DAT", "x"), ("WEIR_DATA", "y")])),
+        ["WEIR_DAT: no such variable; did you mean WEIR_DATA?"]
+    );
+}

@@ -48,11 +48,20 @@ pub struct ComponentReport {
 }
 
 impl Health {
-    /// Declares a component, which is not ready yet.
+    /// Declares a component, which is not ready yet. One that was declared before is taken over: drop the earlier handle
+    /// first, or both speak for it.
     pub fn component(&self, name: impl Into<Cow<'static, str>>) -> Component {
+        let (name, reason) = (name.into(), Some("starting".into()));
         let mut entries = self.entries();
-        entries.push(Entry { name: name.into(), reason: Some("starting".into()) });
-        Component { health: self.clone(), index: entries.len() - 1 }
+        let index = match entries.iter().position(|entry| entry.name == name) {
+            Some(known) => known,
+            None => {
+                entries.push(Entry { name, reason: None });
+                entries.len() - 1
+            }
+        };
+        entries[index].reason = reason;
+        Component { health: self.clone(), index }
     }
 
     /// What `/readyz` answers.
@@ -126,6 +135,10 @@ mod tests {
         assert!(health.report().ready);
         drop(tables);
         assert_eq!(health.report().reasons(), "tables 1: stopped");
+        let taken_over = health.component("tables 1");
+        assert_eq!(health.report().reasons(), "tables 1: starting");
+        taken_over.ready();
+        assert!(health.report().ready);
     }
 
     #[test]

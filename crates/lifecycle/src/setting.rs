@@ -16,6 +16,8 @@ pub struct Setting {
     pub(crate) value: Option<&'static str>,
     pub(crate) help: &'static str,
     pub(crate) secret: bool,
+    family: bool,
+    pub(crate) flag_only: bool,
     flag: Option<&'static str>,
     variable: Option<&'static str>,
 }
@@ -23,12 +25,37 @@ pub struct Setting {
 impl Setting {
     /// A setting with a value. `name` is the key in the file, in snake_case; `value` the word for it in the help.
     pub const fn value(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value: Some(value), help, secret: false, flag: None, variable: None }
+        Self {
+            name,
+            value: Some(value),
+            help,
+            secret: false,
+            family: false,
+            flag_only: false,
+            flag: None,
+            variable: None,
+        }
     }
 
     /// A setting that is on or off, and off unless set.
     pub const fn switch(name: &'static str, help: &'static str) -> Self {
-        Self { name, value: None, help, secret: false, flag: None, variable: None }
+        Self { name, value: None, help, secret: false, family: false, flag_only: false, flag: None, variable: None }
+    }
+
+    /// Settings that are passed on to somebody else's program, whose names aren't known here. Of the family `kafka` the
+    /// property `security.protocol` is `--kafka-security-protocol`, `WEIR_KAFKA_SECURITY_PROTOCOL` and the key
+    /// `kafka_security_protocol`: a dot for each dash or underscore, in small letters.
+    pub const fn family(name: &'static str, help: &'static str) -> Self {
+        Self {
+            name,
+            value: Some("VALUE"),
+            help,
+            secret: true,
+            family: true,
+            flag_only: false,
+            flag: None,
+            variable: None,
+        }
     }
 
     /// Gives it another flag than its name says, such as `--log`.
@@ -45,6 +72,13 @@ impl Setting {
         self
     }
 
+    /// Leaves it to the flag alone: it says how to do one thing once, not how a deployment is.
+    #[must_use]
+    pub const fn flag_only(mut self) -> Self {
+        self.flag_only = true;
+        self
+    }
+
     /// Keeps its value out of every message (a URL with a password, for example).
     #[must_use]
     pub const fn secret(mut self) -> Self {
@@ -52,18 +86,57 @@ impl Setting {
         self
     }
 
-    /// Its flag.
+    /// Its flag; of a family, what all of them begin with and a star.
     pub fn flag(&self) -> String {
+        if self.family {
+            return format!("--{}-*", self.name);
+        }
         self.flag.map_or_else(|| format!("--{}", self.name.replace('_', "-")), str::to_owned)
     }
 
-    /// Its environment variable.
+    /// Its environment variable; of a family, what all of them begin with and a star.
     pub fn variable(&self) -> String {
+        if self.family {
+            return format!("WEIR_{}_*", self.name.to_uppercase());
+        }
         self.variable.map_or_else(|| format!("WEIR_{}", self.name.to_uppercase()), str::to_owned)
     }
 
-    /// Its key in the file.
+    /// Its key in the file; of a family, what all of them begin with.
     pub fn key(&self) -> &'static str {
         self.name
     }
+
+    /// What a flag, variable or key of this setting is called inside: its name, of a family with the property behind.
+    /// `None` if `word` isn't this setting's.
+    pub(crate) fn met_as(&self, word: &str, origin: Origin) -> Option<String> {
+        if self.flag_only && origin != Origin::Flag {
+            return None;
+        }
+        if !self.family {
+            let own = match origin {
+                Origin::Flag => self.flag(),
+                Origin::Variable => self.variable(),
+                Origin::Key => self.name.to_owned(),
+            };
+            return (own == word).then(|| self.name.to_owned());
+        }
+        let property = match origin {
+            Origin::Flag => word.strip_prefix("--")?.strip_prefix(self.name)?.strip_prefix('-')?,
+            Origin::Variable => {
+                word.strip_prefix("WEIR_")?.strip_prefix(&self.name.to_uppercase())?.strip_prefix('_')?
+            }
+            Origin::Key => word.strip_prefix(self.name)?.strip_prefix('_')?,
+        };
+        let property = property.to_ascii_lowercase().replace(['-', '_'], ".");
+        (!property.is_empty()).then(|| format!("{}:{property}", self.name))
+    }
+}
+
+/// Where a setting was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Flag,
+    Variable,
+    Key,
 }

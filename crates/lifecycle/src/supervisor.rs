@@ -26,6 +26,8 @@ pub struct Supervisor {
     deadline: Duration,
     tasks: JoinSet<Result<(), BoxError>>,
     names: BTreeMap<Id, Task>,
+    /// A task failed while the process was still starting.
+    failed: bool,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,8 @@ impl Exit {
 impl Supervisor {
     /// A supervisor whose tasks have `deadline` to end when they are told to.
     pub fn new(deadline: Duration) -> Self {
-        Self { shutdown: CancellationToken::new(), deadline, tasks: JoinSet::new(), names: BTreeMap::new() }
+        let (shutdown, tasks) = (CancellationToken::new(), JoinSet::new());
+        Self { shutdown, deadline, tasks, names: BTreeMap::new(), failed: false }
     }
 
     /// The token that tells every task to end in order. Cancelling it stops the process with exit code 0.
@@ -89,10 +92,32 @@ impl Supervisor {
         self.names.insert(handle.id(), task);
     }
 
+    /// Does a part of the start that may take long, such as waiting for somebody who is away; `None` if the process should
+    /// end before it is done. [`run`](Self::run) then ends it.
+    pub async fn starting<T>(
+        &mut self,
+        signals: &mut mpsc::UnboundedReceiver<Signal>,
+        start: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut start = pin!(start);
+        tokio::select! {
+            biased;
+            failed = self.until_shutdown(signals) => {
+                self.failed |= failed;
+                self.shutdown.cancel();
+                None
+            }
+            started = start.as_mut() => Some(started),
+        }
+    }
+
     /// Runs until the process should end: pass [`signals`](crate::signals()), and [`leave`](Exit::leave) with the answer.
     pub async fn run(mut self, mut signals: mpsc::UnboundedReceiver<Signal>) -> Exit {
-        let mut failed = self.until_shutdown(&mut signals).await;
-        self.shutdown.cancel();
+        let mut failed = self.failed;
+        if !self.shutdown.is_cancelled() {
+            failed |= self.until_shutdown(&mut signals).await;
+            self.shutdown.cancel();
+        }
         let mut deadline = pin!(tokio::time::sleep(self.deadline));
         loop {
             tokio::select! {

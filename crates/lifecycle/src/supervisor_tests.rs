@@ -148,3 +148,22 @@ async fn without_signals_the_tasks_decide() {
     shutdown.cancel();
     assert_eq!(run.await.unwrap().code, 0);
 }
+
+#[tokio::test]
+async fn a_start_that_waits_is_ended_by_a_signal() {
+    let (mut supervisor, sender, mut receiver) = supervisor(HOUR);
+    orderly(&mut supervisor, "http");
+    assert_eq!(supervisor.starting(&mut receiver, async { 7 }).await, Some(7));
+    sender.send(Signal::Terminate).unwrap();
+    assert_eq!(supervisor.starting(&mut receiver, pending::<()>()).await, None);
+    assert_eq!(supervisor.run(receiver).await, Exit { code: 0, running: vec![] });
+}
+
+#[tokio::test]
+async fn a_task_that_fails_during_the_start_ends_the_process() {
+    let (mut supervisor, _sender, mut receiver) = supervisor(HOUR);
+    orderly(&mut supervisor, "http");
+    supervisor.spawn("log", async { Err(io::Error::other("gone")) });
+    assert_eq!(supervisor.starting(&mut receiver, pending::<()>()).await, None);
+    assert_eq!(supervisor.run(receiver).await, Exit { code: 1, running: vec![] });
+}

@@ -48,9 +48,27 @@ impl std::str::FromStr for StoreUrl {
             return Ok(Self::Sqlite(path.into()));
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            text.parse::<postgres::target::Target>()?;
             return Ok(Self::Postgres(text.to_owned()));
         }
         Err("not a store; give sqlite:PATH or postgres://USER@HOST/DATABASE".to_owned())
+    }
+}
+
+impl StoreUrl {
+    /// Reads the URL of a store that several processes can use at once.
+    ///
+    /// # Errors
+    /// The text names no store, or one for a process alone.
+    pub fn shared(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            url @ Self::Postgres(_) => Ok(url),
+            Self::Sqlite(_) => {
+                Err("only one process can use it, which is `weir up`; a service by itself needs PostgreSQL, \
+                                    postgres://USER@HOST/DATABASE"
+                    .to_owned())
+            }
+        }
     }
 }
 

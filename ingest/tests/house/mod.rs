@@ -16,12 +16,14 @@ use weir_event_log::{EventLog, LogReader, LogRecord, MemoryLog};
 use weir_http::{WrapOptions, wrap};
 use weir_ingest::bootstrap::{FirstKeys, OpenSettings, make_workspace, open_log};
 use weir_ingest::{Ingest, Settings};
+use weir_lifecycle::Health;
 
 pub struct House {
     pub ingest: Ingest,
     pub router: Router,
     pub log: Arc<dyn EventLog>,
     pub clock: Clock,
+    pub health: Health,
     pub write: String,
     pub read: String,
     pub admin: String,
@@ -94,7 +96,7 @@ impl House {
         tokio::spawn(follower.run(shutdown.clone()));
         let router = wrap(ingest.router(), WrapOptions::default());
         let [write, read, admin, operator] = [write, read, admin, operator].map(|key| key.expose().to_owned());
-        Self { ingest, router, log, clock, write, read, admin, operator, shutdown }
+        Self { ingest, router, log, clock, health: settings.health, write, read, admin, operator, shutdown }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

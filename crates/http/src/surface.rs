@@ -1,13 +1,14 @@
-//! What the program itself answers, without a key: whether it lives, whether it is ready, what it counts.
+//! What every program answers, without a key: whether it lives, whether it is ready, what it counts.
 
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use weir_http::Problem;
+use axum::routing::{any, get};
 use weir_lifecycle::{Health, Metrics};
+
+use crate::Problem;
 
 #[derive(Clone)]
 struct Surface {
@@ -16,7 +17,7 @@ struct Surface {
 }
 
 /// `/livez`, `/readyz` and `/metrics`.
-pub(crate) fn router(health: Health, metrics: Metrics) -> Router {
+pub(crate) fn routes(health: Health, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(|| async { Json(serde_json::json!({"live": true})) }))
         .route("/readyz", get(readyz))
@@ -24,12 +25,20 @@ pub(crate) fn router(health: Health, metrics: Metrics) -> Router {
         .with_state(Surface { health, metrics })
 }
 
+/// The same, and 503 on every other path: what a service answers before it can be asked.
+pub(crate) fn while_starting(health: Health, metrics: Metrics) -> Router {
+    let waiting = health.clone();
+    let not_yet = move || std::future::ready(not_ready(&waiting));
+    routes(health, metrics).route("/", any(not_yet.clone())).route("/{*path}", any(not_yet))
+}
+
 async fn readyz(State(surface): State<Surface>) -> Response {
     let report = surface.health.report();
-    if report.ready {
-        return Json(report).into_response();
-    }
-    Problem::unavailable("not_ready", report.reasons(), 1).into_response()
+    if report.ready { Json(report).into_response() } else { not_ready(&surface.health).into_response() }
+}
+
+fn not_ready(health: &Health) -> Problem {
+    Problem::unavailable("not_ready", health.report().reasons(), 1)
 }
 
 async fn rendered(State(surface): State<Surface>) -> Response {

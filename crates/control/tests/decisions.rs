@@ -136,6 +136,17 @@ fn before_the_log_is_opened_every_command_is_refused() {
 }
 
 #[test]
+fn a_copy_says_where_it_comes_from_and_others_say_nothing() {
+    let text = String::from_utf8(encode(&opened())).unwrap();
+    assert!(!text.contains("copied_from"), "{text}");
+    let Command::LogOpened(mut copy) = opened() else { unreachable!() };
+    copy.copied_from = Some(CopiedFrom { lineage: Uuid::from_u128(7), control: 3, events: 4 });
+    let mut state = State::default();
+    state.evolve(0, &encode(&Command::LogOpened(copy.clone())));
+    assert_eq!(state.log(), Some(&copy));
+}
+
+#[test]
 fn a_second_opening_changes_nothing() {
     let mut log = Log::opened();
     let Command::LogOpened(first) = opened() else { unreachable!() };

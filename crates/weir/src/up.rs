@@ -70,7 +70,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// What the operator asked for doesn't fit what is there: no retry will help.
-fn is_usage(error: &anyhow::Error) -> bool {
+pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
     let log = error.downcast_ref::<OpenError>();
     let made = error.downcast_ref::<BootstrapError>();
     log.is_some_and(|e| {

@@ -47,7 +47,11 @@ impl<'a> Writer<'a> {
             }
             patience.wait(failure).await.context("the target can't be written")?;
             if !known {
+                let before = records.len();
                 records = self.settle(records).await?;
+                if records.len() < before {
+                    patience = Patience::new(self.pace);
+                }
             }
         }
         Ok(())

@@ -3,9 +3,10 @@
 mod log;
 
 use log::*;
+use uuid::Uuid;
 use weir_control::{
-    Accepted, Command, DefinitionPut, Kind, Name, NewDefinition, Outcome, Refusal, RefusalClass, Role, builtin, limits,
-    valid_slug,
+    Accepted, Command, CopiedFrom, DefinitionPut, Kind, Name, NewDefinition, Outcome, Refusal, RefusalClass, Role,
+    State, builtin, encode, limits, valid_slug,
 };
 
 fn seg(slug: &str) -> Name {

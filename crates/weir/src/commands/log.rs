@@ -27,7 +27,7 @@ pub(super) struct Copy {
     /// The log to make, or to go on with
     #[arg(long, value_name = "URL")]
     to: LogUrl,
-    /// Partitions of events.v1 in the target [default: as many as the source has]
+    /// Partitions of events.v1 in the target [default: as many as the source has; in Kafka 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     partitions: Option<u32>,
     /// Let Kafka acknowledge what a single broker holds

@@ -50,7 +50,7 @@ pub(super) async fn compare(
     let target_ends = ends(to.as_ref(), Stream::Events, pace).await?;
     meter.phase("comparing", source_ends.iter().chain(&target_ends).sum());
     let secrets = RapidSecrets::random();
-    let source = tokio::spawn(digest(Arc::clone(from), source_ends.to_vec(), secrets.clone(), pace, meter.clone()));
+    let source = tokio::spawn(digest(Arc::clone(from), source_ends.to_vec(), secrets, pace, meter.clone()));
     let target = tokio::spawn(digest(Arc::clone(to), target_ends, secrets, pace, meter.clone()));
     let source = source.await.context("the comparison broke off")??;
     let target = target.await.context("the comparison broke off")??;

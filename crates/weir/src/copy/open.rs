@@ -22,7 +22,7 @@ const KAFKA_SETTLES: Duration = Duration::from_secs(2);
 pub(crate) struct Asked {
     pub(crate) from: LogUrl,
     pub(crate) to: LogUrl,
-    /// Partitions of `events.v1` of the target; as many as the source has without.
+    /// Partitions of `events.v1` of the target; without: in a file as many as the source has, in Kafka what it has itself.
     pub(crate) partitions: Option<u32>,
     /// Whether topics may acknowledge what one broker alone holds.
     pub(crate) accept_weak_acks: bool,
@@ -57,8 +57,9 @@ impl Opened {
         if same_file(&asked.from, &asked.to) {
             bail!(Unusable("--from and --to name one log".to_owned()));
         }
-        let from =
-            weir_event_log::open(&asked.from, OpenOptions::default()).await.context("the source can't be opened")?;
+        let from = weir_event_log::open(&asked.from, OpenOptions { partitions: None })
+            .await
+            .context("the source can't be opened")?;
         let to = open_target(asked, from.partitions(Stream::Events)).await.context("the target can't be opened")?;
         let settle = matches!(asked.to, LogUrl::Kafka { .. }).then_some(KAFKA_SETTLES);
         Ok(Self { from, to, pace: Pace { bytes: BYTES, patience: PATIENCE, settle }, _directories: directories })
@@ -101,11 +102,15 @@ fn check(asked: &Asked) -> anyhow::Result<()> {
 }
 
 async fn open_target(asked: &Asked, source: u32) -> Result<Arc<dyn EventLog>, OpenError> {
-    let partitions = Some(asked.partitions.unwrap_or(source));
-    match weir_event_log::open(&asked.to, OpenOptions { partitions }).await {
+    let made = match asked.to {
+        // A file is made like the source; Kafka has a number of its own.
+        LogUrl::Sqlite(_) | LogUrl::Memory => asked.partitions.or(Some(source)),
+        LogUrl::Kafka { .. } => asked.partitions,
+    };
+    match weir_event_log::open(&asked.to, OpenOptions { partitions: made }).await {
         // Of a log that is there already, only what was asked for in words must hold.
         Err(OpenError::PartitionsDiffer { .. }) if asked.partitions.is_none() => {
-            weir_event_log::open(&asked.to, OpenOptions::default()).await
+            weir_event_log::open(&asked.to, OpenOptions { partitions: None }).await
         }
         answer => answer,
     }

@@ -133,13 +133,6 @@ impl LogReader for FullDisk {
     }
 }
 
-#[async_trait]
-impl Sharing for FullDisk {
-    async fn join(&self) -> Result<Arc<dyn Share>, ReadError> {
-        self.inner.join().await
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_said_and_needs_no_restart() {
     let disk = Arc::new(FullDisk { inner: memory(), full: AtomicBool::new(false) });
@@ -251,6 +244,19 @@ async fn a_log_opens_only_as_what_it_is() {
         open(&other, None, &test).await,
         Err(BootstrapError::Misfit(Misfit::Partitions { said: 2, found: 3 }))
     ));
+
+    // A copy that was cut short, and the same when it was finished.
+    let copy = memory();
+    let mut first: serde_json::Value = serde_json::from_slice(&records[0].value).unwrap();
+    first["copied_from"] = json!({"lineage": uuid::Uuid::from_u128(9), "control": 2, "events": 1});
+    copy.append(Stream::Control, vec![Record::new("", first.to_string())]).await.unwrap();
+    for (stream, found) in [(Stream::Control, 1), (Stream::Events, 2)] {
+        let refused = open(&copy, None, &test).await.unwrap_err();
+        assert!(matches!(refused, BootstrapError::HalfCopied { found: there, copied: 3, .. } if there == found));
+        assert!(refused.is_configuration());
+        copy.append(stream, vec![Record::new("default/1", "{}")]).await.unwrap();
+    }
+    assert_eq!(open(&copy, None, &test).await.unwrap().copied_from.unwrap().lineage, uuid::Uuid::from_u128(9));
 
     let made = bootstrap::make_workspace(&*log, "No Slug", &keys(1), "test", &test).await;
     assert!(matches!(made, Err(BootstrapError::Slug(_))));

@@ -128,7 +128,15 @@ fn a_rebuild_of_any_history_is_the_same_to_the_last_row() {
 fn busy() -> Vec<Record> {
     let names = ["product.viewed", "cart.added", "order.completed", "profile.updated", "PURCHASE"];
     let mut events: Vec<Made> = (0..600_i64)
-        .map(|i| Made(u8::try_from(i % 4).unwrap(), names[usize::try_from(i % 5).unwrap()], 0, -(i % 50), i64::from(i % 12 == 0)))
+        .map(|i| {
+            Made(
+                u8::try_from(i % 4).unwrap(),
+                names[usize::try_from(i % 5).unwrap()],
+                0,
+                -(i % 50),
+                i64::from(i % 12 == 0),
+            )
+        })
         .collect();
     for (i, event) in events.iter_mut().enumerate() {
         event.2 = u8::try_from(i % 250).unwrap();

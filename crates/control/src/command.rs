@@ -56,8 +56,22 @@ pub struct LogOpened {
     /// Whether the log was made under a test clock.
     #[serde(default)]
     pub test_clock: bool,
-    /// When it was made.
+    /// When it was made; of a copy, when the log was made that everything began with.
     pub at: Timestamp,
+    /// The log that this one is a copy of; absent for one that began by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_from: Option<CopiedFrom>,
+}
+
+/// Where a copy of a log comes from, written when the copying began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedFrom {
+    /// The lineage of the log copied.
+    pub lineage: Uuid,
+    /// How many records `control.v1` had then.
+    pub control: u64,
+    /// How many records `events.v1` had then, over all partitions: a log with fewer was not copied to its end.
+    pub events: u64,
 }
 
 /// A new workspace, whole: nothing of it can be asked for before, and its definitions need no fill.

@@ -12,7 +12,7 @@ mod state;
 mod workspace;
 
 pub use command::{
-    Command, DefinitionDeleted, DefinitionPut, KeyCreated, KeyRevoked, LogOpened, NewDefinition, NewKey,
+    Command, CopiedFrom, DefinitionDeleted, DefinitionPut, KeyCreated, KeyRevoked, LogOpened, NewDefinition, NewKey,
     WorkspaceCreated, encode,
 };
 pub use definition::{Definition, Deletion, Kind, Name, Version, valid_slug};

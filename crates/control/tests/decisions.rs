@@ -3,9 +3,10 @@
 mod log;
 
 use log::*;
+use uuid::Uuid;
 use weir_control::{
-    Accepted, Command, DefinitionPut, Kind, Name, NewDefinition, Outcome, Refusal, RefusalClass, Role, builtin, limits,
-    valid_slug,
+    Accepted, Command, CopiedFrom, DefinitionPut, Kind, Name, NewDefinition, Outcome, Refusal, RefusalClass, Role,
+    State, builtin, encode, limits, valid_slug,
 };
 
 fn seg(slug: &str) -> Name {
@@ -133,6 +134,17 @@ fn before_the_log_is_opened_every_command_is_refused() {
         assert_eq!(log.append(&command), Outcome::Refused(Refusal::NotOpened));
         assert_eq!(log.accept(&opened()), Accepted::LogOpened, "it can still be opened");
     }
+}
+
+#[test]
+fn a_copy_says_where_it_comes_from_and_others_say_nothing() {
+    let text = String::from_utf8(encode(&opened())).unwrap();
+    assert!(!text.contains("copied_from"), "{text}");
+    let Command::LogOpened(mut copy) = opened() else { unreachable!() };
+    copy.copied_from = Some(CopiedFrom { lineage: Uuid::from_u128(7), control: 3, events: 4 });
+    let mut state = State::default();
+    state.evolve(0, &encode(&Command::LogOpened(copy.clone())));
+    assert_eq!(state.log(), Some(&copy));
 }
 
 #[test]

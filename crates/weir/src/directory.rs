@@ -34,7 +34,7 @@ impl Directory {
                 lock.read_to_string(&mut holder).with_context(|| format!("can't read {}", file.display()))?;
                 let holder = holder.trim();
                 bail!(
-                    "{} is in use by a running weir (pid {}); stop it, or give this one another directory with --data",
+                    "{} is in use by a running weir (pid {}); stop it, or use another directory",
                     path.display(),
                     if holder.is_empty() { "unknown" } else { holder }
                 );

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod commands;
+mod copy;
 mod demo;
 mod directory;
 mod first_words;

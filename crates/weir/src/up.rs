@@ -70,15 +70,11 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// What the operator asked for doesn't fit what is there: no retry will help.
-fn is_usage(error: &anyhow::Error) -> bool {
+pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
     let log = error.downcast_ref::<OpenError>();
     let made = error.downcast_ref::<BootstrapError>();
-    log.is_some_and(|e| {
-        matches!(
-            e,
-            OpenError::PartitionsDiffer { .. } | OpenError::BadPartitions { .. } | OpenError::NoSuchBackend { .. }
-        )
-    }) || made.is_some_and(|e| !matches!(e, BootstrapError::Read(_) | BootstrapError::Append(_)))
+    log.is_some_and(|e| matches!(e, OpenError::PartitionsDiffer { .. } | OpenError::BadPartitions { .. }))
+        || made.is_some_and(|e| !matches!(e, BootstrapError::Read(_) | BootstrapError::Append(_)))
 }
 
 async fn run(settings: Settings) -> anyhow::Result<Exit> {
@@ -91,7 +87,9 @@ async fn run(settings: Settings) -> anyhow::Result<Exit> {
     let health = Health::default();
     let clock = if settings.test_clock { Clock::test() } else { Clock::system() };
 
-    let log = weir_event_log::open(&settings.log, OpenOptions { partitions: settings.partitions }).await?;
+    let log =
+        weir_event_log::open(&settings.log, OpenOptions { partitions: settings.partitions, ..OpenOptions::default() })
+            .await?;
     let opening = OpenSettings { dedup_window_micros: settings.dedup_window_micros };
     let opened = bootstrap::open_log(log.as_ref(), &opening, &clock).await?;
     let first_keys = first_start(&directory, log.as_ref(), &clock).await?;

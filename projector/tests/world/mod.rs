@@ -75,8 +75,14 @@ pub async fn control(log: &MemoryLog, command: Command) {
 pub async fn new_log(partitions: u32) -> Arc<MemoryLog> {
     let log = MemoryLog::new(partitions).unwrap();
     let (dedup_window_micros, at) = (60 * SECOND, Timestamp::from_micros(START));
-    let opened =
-        LogOpened { lineage: SPACE, events_partitions: partitions, dedup_window_micros, test_clock: false, at };
+    let opened = LogOpened {
+        lineage: SPACE,
+        events_partitions: partitions,
+        dedup_window_micros,
+        test_clock: false,
+        at,
+        copied_from: None,
+    };
     control(&log, Command::LogOpened(opened)).await;
     let mut segments = builtin::segments();
     segments.push(NewDefinition::plain("window", WINDOW));

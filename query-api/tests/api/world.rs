@@ -127,6 +127,7 @@ impl World {
             dedup_window_micros: weir_event::limits::DEDUP_WINDOW_MICROS,
             test_clock: true,
             at: Timestamp::from_micros(TEN - 24 * HOUR),
+            copied_from: None,
         });
         let keys = [(Role::Write, "write"), (Role::Read, "read"), (Role::Admin, "admin"), (Role::Operator, "operator")];
         let others = [(Role::Read, "other-read"), (Role::Admin, "other-admin")];

@@ -54,6 +54,7 @@ pub fn opened() -> Command {
         dedup_window_micros: 5,
         test_clock: false,
         at: AT,
+        copied_from: None,
     })
 }
 

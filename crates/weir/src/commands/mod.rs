@@ -1,6 +1,7 @@
-//! Commands that talk to a running service, over the same HTTP as everybody.
+//! Commands: most of them talk to a running service, over the same HTTP as everybody.
 
 mod client;
+mod log;
 mod show;
 
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ struct Line {
     command: Command,
 }
 
-const AFTER_HELP: &str = "`weir up` runs the service; `weir up --help` lists its settings. The other commands talk to a running one.\n\
+const AFTER_HELP: &str = "`weir up` runs the service; `weir up --help` lists its settings. All others but `weir log` talk to a running one.\n\
                           Exit: 0 done, 1 refused or failed, 64 wrong usage or configuration.";
 
 /// Which service is meant, and how to answer.
@@ -55,6 +56,9 @@ enum Command {
     /// Segments of the workspace
     #[command(subcommand)]
     Segments(Segments),
+    /// The log itself, without a running service
+    #[command(subcommand)]
+    Log(log::Log),
     /// How far the tables are, and what each segment's state is
     Status,
 }
@@ -147,7 +151,8 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir: {}", weir_lifecycle::causes(error.as_ref()));
-            ExitCode::FAILURE
+            let usage = error.is::<crate::copy::Unusable>() || crate::up::is_usage(&error);
+            if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -166,6 +171,7 @@ async fn carry_out(line: Line) -> anyhow::Result<()> {
             change_segment(&client(Fitting::Admin)?, command).await?
         }
         Command::Segments(command) => read_segments(&client(Fitting::Read)?, command).await?,
+        Command::Log(command) => log::run(command).await?,
         Command::Status => client(Fitting::Operator)?.get("/api/status").await?,
     };
     show(&answer)

@@ -331,13 +331,6 @@ async fn what_is_no_log_is_refused() {
     assert!(matches!(error, OpenError::Io { .. }), "{error}");
 }
 
-#[tokio::test]
-async fn kafka_is_named_as_not_yet_there() {
-    let url: LogUrl = "kafka://localhost:9092/weir".parse().unwrap();
-    let error = open(&url, OpenOptions::default()).await.err().unwrap();
-    assert!(error.to_string().contains("memory: and sqlite:PATH"), "{error}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_beside_writers_see_a_prefix_that_grows() {
     let (_directory, path) = file();

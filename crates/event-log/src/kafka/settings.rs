@@ -107,6 +107,14 @@ fn refusal(name: &str) -> Option<String> {
 
 const OURS: [&[(&str, &str)]; 4] = [EVERYBODY, PRODUCER, FETCHER, MEMBER];
 
+/// Better than the client's own where nobody says otherwise.
+const BETTER: [(&str, &str); 3] = [
+    ("client.id", "weir"),
+    ("reconnect.backoff.ms", "50"),
+    // The default of 10 s would be waited out after a broker is back.
+    ("reconnect.backoff.max.ms", "1000"),
+];
+
 const EVERYBODY: &[(&str, &str)] = &[
     // A NAT or a balancer forgets connections that are quiet.
     ("socket.keepalive.enable", "true"),
@@ -187,7 +195,9 @@ impl Clients {
 
     fn config(&self, ours: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("client.id", "weir");
+        for (name, value) in BETTER {
+            config.set(name, value);
+        }
         for (name, value) in &self.passed.0 {
             config.set(name, value);
         }

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::time::timeout;
 use weir_event::Stream::{Control, Events};
 use weir_event_log::conformance::read_all;
@@ -20,6 +22,7 @@ use weir_event_log::{AppendError, Cause, EventLog, OpenOptions, ReadError, Recor
 async fn outages_pass_and_damage_is_named() {
     let kafka = Kafka::start();
     an_outage_passes_without_a_restart_of_ours(&kafka).await;
+    what_waits_for_a_broker_that_stands_still_is_bounded(&kafka).await;
     damage_is_named_and_nothing_is_read_past_it(&kafka).await;
 }
 
@@ -49,6 +52,11 @@ impl Kafka {
     async fn log(&self, prefix: &str) -> Arc<dyn EventLog> {
         let url = format!("kafka://{}/{prefix}", self.brokers()).parse().unwrap();
         open(&url, OpenOptions { partitions: Some(1), ..OpenOptions::default() }).await.unwrap()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.0.join("kafka/pid")).unwrap();
+        assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
     }
 
     /// The first file of a topic's partition 0.
@@ -201,6 +209,29 @@ async fn an_outage_passes_without_a_restart_of_ours(kafka: &Kafka) {
         }
     };
     timeout(Duration::from_secs(30), confirmed).await.expect("the member isn't confirmed again");
+}
+
+/// A broker that is stopped takes connections and answers nothing, as one does whose disk hangs.
+async fn what_waits_for_a_broker_that_stands_still_is_bounded(kafka: &Kafka) {
+    const APPENDS: usize = 2_000;
+    let log = kafka.log("still").await;
+    until_taken(&*log, "first").await;
+    let before = log.bounds(Events, 0).await.unwrap().end;
+    kafka.signal("-STOP");
+    let mut appends: FuturesUnordered<_> =
+        (0..APPENDS).map(|_| log.append(Events, vec![Record::new("k", vec![b'v'; 100_000])])).collect();
+    // 64 MiB hold fewer than 700 of them: the others are answered while the broker stands still.
+    let mut outcomes = Vec::new();
+    while outcomes.len() < APPENDS - 700 {
+        outcomes.push(appends.next().await.unwrap());
+    }
+    kafka.signal("-CONT");
+    outcomes.extend(appends.collect::<Vec<_>>().await);
+    let refused = outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(AppendError::is_busy)).count();
+    let taken = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(refused + taken, APPENDS);
+    assert!((600..700).contains(&taken), "{taken} appends of 100 kB were taken");
+    assert_eq!(log.bounds(Events, 0).await.unwrap().end, before + taken as u64);
 }
 
 async fn damage_is_named_and_nothing_is_read_past_it(kafka: &Kafka) {

@@ -9,10 +9,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use weir_event::Stream::{Control, Events};
 use weir_event_log::{
-    EventLog, LogAppender as _, LogReader as _, LogRecord, LogUrl, OpenError, OpenOptions, ReadError, Record,
-    SqliteLog,
+    EventLog, LogAppender as _, LogReader as _, LogRecord, OpenError, OpenOptions, ReadError, Record, SqliteLog,
     conformance::{numbered, read_all},
-    open,
 };
 
 fn file() -> (TempDir, PathBuf) {

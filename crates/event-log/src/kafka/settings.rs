@@ -244,6 +244,9 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::consumer::BaseConsumer;
+    use rdkafka::producer::BaseProducer;
+
     use super::*;
 
     #[test]
@@ -265,6 +268,24 @@ mod tests {
         assert!(!format!("{settings:?}").contains("secret"));
         let config = Clients::new(&["a:1".to_owned()], "w", settings).producer();
         assert_eq!((config.get("sasl.password"), config.get("acks")), (Some("secret"), Some("all")));
+    }
+
+    /// The client refuses mechanisms that it was built without when it is made, before it connects.
+    #[test]
+    fn tls_and_scram_are_built_in() {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            let environment = [
+                ("WEIR_KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
+                ("WEIR_KAFKA_SASL_MECHANISMS", mechanism),
+                ("WEIR_KAFKA_SASL_USERNAME", "weir"),
+                ("WEIR_KAFKA_SASL_PASSWORD", "secret"),
+                ("WEIR_KAFKA_COMPRESSION_CODEC", "zstd"),
+            ];
+            let settings = ClientSettings::from_env(environment).unwrap();
+            let clients = Clients::new(&["127.0.0.1:1".to_owned()], "w", settings);
+            clients.asker().create::<BaseConsumer>().unwrap();
+            clients.producer().create::<BaseProducer>().unwrap();
+        }
     }
 
     #[test]

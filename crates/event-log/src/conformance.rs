@@ -304,7 +304,7 @@ async fn everything_is_owned_until_it_is_left(log: Log) {
     share.note(0, 7);
     assert!(share.confirm().await);
     share.leave().await;
-    assert!(owned.borrow().is_empty());
+    assert!(owned.borrow().is_empty() && !share.confirm().await);
     share.leave().await;
 }
 

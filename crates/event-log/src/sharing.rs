@@ -29,7 +29,8 @@ pub trait Share: Send + Sync {
     fn owned(&self) -> watch::Receiver<BTreeSet<u32>>;
 
     /// Whether this process still owns what [`owned`](Share::owned) shows: asks the one who shares out, since a process
-    /// that was stopped for a while may not know yet that it was given up. False also when nobody answers.
+    /// that was stopped for a while may not know yet that it was given up. False also when nobody answers,
+    /// and when nothing is owned.
     async fn confirm(&self) -> bool;
 
     /// Notes how far a partition was projected, as a hint for tools that show lag. Nothing depends on it.
@@ -59,7 +60,7 @@ impl Share for Alone {
     }
 
     async fn confirm(&self) -> bool {
-        true
+        !self.owned.borrow().is_empty()
     }
 
     fn note(&self, _partition: u32, _next: u64) {}

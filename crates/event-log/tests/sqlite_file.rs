@@ -9,10 +9,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use weir_event::Stream::{Control, Events};
 use weir_event_log::{
-    EventLog, LogAppender as _, LogReader as _, LogRecord, LogUrl, OpenError, OpenOptions, ReadError, Record,
-    SqliteLog,
+    EventLog, LogAppender as _, LogReader as _, LogRecord, OpenError, OpenOptions, ReadError, Record, SqliteLog,
     conformance::{numbered, read_all},
-    open,
 };
 
 fn file() -> (TempDir, PathBuf) {
@@ -329,13 +327,6 @@ async fn what_is_no_log_is_refused() {
     let nowhere = directory.path().join("no/such/directory/log.db");
     let error = SqliteLog::open(&nowhere, OpenOptions::default()).await.unwrap_err();
     assert!(matches!(error, OpenError::Io { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn kafka_is_named_as_not_yet_there() {
-    let url: LogUrl = "kafka://localhost:9092/weir".parse().unwrap();
-    let error = open(&url, OpenOptions::default()).await.err().unwrap();
-    assert!(error.to_string().contains("memory: and sqlite:PATH"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

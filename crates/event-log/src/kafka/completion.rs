@@ -156,14 +156,14 @@ impl Completion {
     }
 }
 
-/// Whether the record can't be on the log. What timed out may be there: the client doesn't say whether it was sent.
+/// Whether the record can't be on the log. What timed out, or was purged, may be there: it may have been sent before, and
+/// the client doesn't say.
 fn is_surely_absent(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         error,
         KafkaError::MessageProduction(
-            Code::PurgeQueue
-                | Code::MessageSizeTooLarge
+            Code::MessageSizeTooLarge
                 | Code::MessageBatchTooLarge
                 | Code::UnknownTopic
                 | Code::UnknownPartition
@@ -179,7 +179,7 @@ mod tests {
     use crate::queue::Queue;
 
     const TIMED_OUT: KafkaError = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
-    const PURGED: KafkaError = KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue);
+    const TOO_LARGE: KafkaError = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
 
     fn of_three(queue: &Arc<Queue>) -> (Arc<Completion>, oneshot::Receiver<Answer>) {
         Completion::of(Begun {
@@ -219,14 +219,14 @@ mod tests {
                     Err(error) => completion.failed(error),
                 }
             }
-            completion.kept_back(3 - reports.len(), PURGED);
+            completion.kept_back(3 - reports.len(), TOO_LARGE);
             answered.try_recv().unwrap()
         };
         let not_stored = |answer: &Answer| matches!(answer, Err(AppendError::NotStored { .. }));
         let unknown = |answer: &Answer| matches!(answer, Err(AppendError::Unknown { .. }));
-        assert!(not_stored(&outcome(&[])) && not_stored(&outcome(&[Err(PURGED), Err(PURGED)])));
-        assert!(unknown(&outcome(&[Ok(1)])) && unknown(&outcome(&[Err(PURGED), Err(TIMED_OUT)])));
-        assert!(unknown(&outcome(&[Ok(1), Ok(2), Err(PURGED)])));
+        assert!(not_stored(&outcome(&[])) && not_stored(&outcome(&[Err(TOO_LARGE), Err(TOO_LARGE)])));
+        assert!(unknown(&outcome(&[Ok(1)])) && unknown(&outcome(&[Err(TOO_LARGE), Err(TIMED_OUT)])));
+        assert!(unknown(&outcome(&[Ok(1), Ok(2), Err(TOO_LARGE)])));
         // Where a repetition landed isn't told.
         let (completion, mut answered) = of_three(&queue);
         [4, -1, 5].into_iter().for_each(|offset| completion.stored(2, offset));

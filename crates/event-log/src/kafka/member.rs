@@ -234,7 +234,7 @@ impl Shared {
     fn confirm(&self) -> bool {
         let owned = self.consumer.context().owned.borrow().clone();
         if owned.is_empty() {
-            return true;
+            return false;
         }
         let deadline = Instant::now() + CONFIRMATION;
         loop {

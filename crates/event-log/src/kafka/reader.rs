@@ -311,5 +311,6 @@ fn sweep(partitions: Vec<Weak<Partition>>) {
 
 fn describe() {
     describe_counter!("weir_log_positions_taken_total", "Positions on a partition that a consumer was put to.");
+    describe_gauge!("weir_log_partitions_owned", Unit::Count, "Partitions that this process projects.");
     describe_gauge!("weir_log_fetchers", Unit::Count, "Consumers that fetch from the log.");
 }

@@ -107,6 +107,14 @@ fn refusal(name: &str) -> Option<String> {
 
 const OURS: [&[(&str, &str)]; 4] = [EVERYBODY, PRODUCER, FETCHER, MEMBER];
 
+/// Better than the client's own where nobody says otherwise.
+const BETTER: [(&str, &str); 3] = [
+    ("client.id", "weir"),
+    ("reconnect.backoff.ms", "50"),
+    // The default of 10 s would be waited out after a broker is back.
+    ("reconnect.backoff.max.ms", "1000"),
+];
+
 const EVERYBODY: &[(&str, &str)] = &[
     // A NAT or a balancer forgets connections that are quiet.
     ("socket.keepalive.enable", "true"),
@@ -187,7 +195,9 @@ impl Clients {
 
     fn config(&self, ours: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("client.id", "weir");
+        for (name, value) in BETTER {
+            config.set(name, value);
+        }
         for (name, value) in &self.passed.0 {
             config.set(name, value);
         }
@@ -234,6 +244,9 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::consumer::BaseConsumer;
+    use rdkafka::producer::BaseProducer;
+
     use super::*;
 
     #[test]
@@ -255,6 +268,24 @@ mod tests {
         assert!(!format!("{settings:?}").contains("secret"));
         let config = Clients::new(&["a:1".to_owned()], "w", settings).producer();
         assert_eq!((config.get("sasl.password"), config.get("acks")), (Some("secret"), Some("all")));
+    }
+
+    /// The client refuses mechanisms that it was built without when it is made, before it connects.
+    #[test]
+    fn tls_and_scram_are_built_in() {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            let environment = [
+                ("WEIR_KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
+                ("WEIR_KAFKA_SASL_MECHANISMS", mechanism),
+                ("WEIR_KAFKA_SASL_USERNAME", "weir"),
+                ("WEIR_KAFKA_SASL_PASSWORD", "secret"),
+                ("WEIR_KAFKA_COMPRESSION_CODEC", "zstd"),
+            ];
+            let settings = ClientSettings::from_env(environment).unwrap();
+            let clients = Clients::new(&["127.0.0.1:1".to_owned()], "w", settings);
+            clients.asker().create::<BaseConsumer>().unwrap();
+            clients.producer().create::<BaseProducer>().unwrap();
+        }
     }
 
     #[test]

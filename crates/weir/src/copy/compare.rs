@@ -5,7 +5,7 @@
 //! different keys, and is equal exactly when both have the same records in the same order for each key. Comparing record
 //! by record was rejected: with other partitions the order differs, and only one side at a time can be read in its own.
 //!
-//! The places need a count for each key, 16 bytes and what the table costs: about 40 bytes a profile for each side. The
+//! The places need a count for each key, 16 bytes and what the table costs: up to about 40 bytes a profile for each side. The
 //! table is keyed by a 64-bit hash. Two keys with one hash would be counted together, which can't hide a difference (equal
 //! places are still needed), but could find one where none is; by chance, since the seed is another one in each run.
 

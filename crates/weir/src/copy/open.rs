@@ -12,7 +12,7 @@ use super::{Pace, Target, Unusable};
 use crate::directory::Directory;
 
 /// An append of so much keeps a log busy, and is a small part of what one lets wait.
-const BYTES: usize = 2 << 20;
+const BYTES: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A broker carries out what it has received of a killed process within this time, unless it stands still itself; what
 /// comes later is found by the offsets.

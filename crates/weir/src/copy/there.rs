@@ -95,7 +95,7 @@ pub(super) async fn missing(
             if chunk.is_empty() {
                 break;
             }
-            meter.add(chunk.len() as u64, chunk.iter().map(size).sum());
+            let (before, bytes) = (left, chunk.iter().map(size).sum());
             for record in chunk {
                 at = record.offset + 1;
                 let pair = sides.pair(&record);
@@ -110,6 +110,7 @@ pub(super) async fn missing(
                     return Err(difference(from, to, ends, pair, pace).await);
                 }
             }
+            meter.add(before - left, bytes);
         }
         missing.push(partition, at..end);
     }

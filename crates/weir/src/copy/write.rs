@@ -82,7 +82,7 @@ impl<'a> Writer<'a> {
 
     /// Finds out what of an append is there; answers the rest.
     async fn settle(&mut self, records: Vec<Record>) -> anyhow::Result<Vec<Record>> {
-        let now = settled(self.to.reader.as_ref(), self.stream, self.pace).await?;
+        let [now] = settled(self.to.reader.as_ref(), [self.stream], self.pace).await?;
         let mut found = Vec::new();
         for (partition, (&before, &end)) in (0..).zip(self.ends.iter().zip(&now)) {
             ensure!(before <= end, "{} partition {partition} of the target has lost records", self.stream);
@@ -122,26 +122,32 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The ends of a stream of the target, as soon as they stand still.
-async fn settled(log: &dyn LogReader, stream: Stream, pace: Pace) -> anyhow::Result<Vec<u64>> {
-    let mut before = ends(log, stream, pace).await?;
-    while let Some(still) = pace.settle.filter(|still| !still.is_zero()) {
-        tokio::time::sleep(still).await;
-        let now = ends(log, stream, pace).await?;
-        if now == before {
-            break;
+/// The ends of streams of the target, as soon as they stand still.
+async fn settled<const N: usize>(
+    log: &dyn LogReader,
+    streams: [Stream; N],
+    pace: Pace,
+) -> anyhow::Result<[Vec<u64>; N]> {
+    let mut before = None;
+    loop {
+        let mut now = [const { Vec::new() }; N];
+        for (now, stream) in now.iter_mut().zip(streams) {
+            *now = ends(log, stream, pace).await?;
         }
-        before = now;
+        let still = pace.settle.unwrap_or_default();
+        if still.is_zero() || before.as_ref() == Some(&now) {
+            return Ok(now);
+        }
+        before = Some(now);
+        tokio::time::sleep(still).await;
     }
-    Ok(before)
 }
 
 /// Waits until an append of a killed run can't come any more, where one could be under way.
 pub(super) async fn stand_still(to: &Target, pace: Pace) -> anyhow::Result<()> {
-    let control = ends(to.reader.as_ref(), Stream::Control, pace).await?;
+    let [control] = settled(to.reader.as_ref(), [Stream::Control], Pace { settle: None, ..pace }).await?;
     if control[0] > 0 {
-        settled(to.reader.as_ref(), Stream::Control, pace).await?;
-        settled(to.reader.as_ref(), Stream::Events, pace).await?;
+        settled(to.reader.as_ref(), [Stream::Control, Stream::Events], pace).await?;
     }
     Ok(())
 }

@@ -10,6 +10,8 @@ mod errors;
 mod generation;
 mod leftovers;
 mod membership;
+#[cfg(test)]
+mod plan_tests;
 mod pointer;
 mod polling;
 mod positions;
@@ -76,10 +78,10 @@ const WRITERS: Kind = Kind {
 const READERS: Kind = Kind {
     connections: 8,
     settings: settings!(
-        "SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '4s'; SET statement_timeout = '30s'"
+        "SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '4s'; SET statement_timeout = '20s'"
     ),
     turn: Duration::from_secs(2),
-    answer: Duration::from_secs(40),
+    answer: Duration::from_secs(25),
 };
 
 /// A store in PostgreSQL.

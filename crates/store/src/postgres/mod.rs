@@ -55,6 +55,7 @@ macro_rules! settings {
             "SET search_path = pg_catalog; SET client_min_messages = warning; SET jit = off;
              SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;
              SET enable_mergejoin = off; SET enable_sort = off; SET enable_hashagg = off;
+             SET enable_material = off; SET enable_memoize = off;
              SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_generic_plan;
              SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
              SET tcp_user_timeout = 10000;",

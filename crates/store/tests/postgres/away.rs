@@ -90,7 +90,7 @@ async fn a_session_lost_between_fence_and_commit_leaves_nothing() {
     let batch = counted(7);
     let mut commit = generation.commit_membership(fence(0, 1, 2), &batch);
     let killed = async {
-        let ours = "application_name = 'SCHEMA' AND wait_event_type = 'Lock'";
+        let ours = "application_name = '@S' AND wait_event_type = 'Lock'";
         until(async || database.asks(&format!("SELECT count(*) = 1 FROM pg_stat_activity WHERE {ours}")).await).await;
         database.sql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")).await;
     };
@@ -136,7 +136,7 @@ async fn whatever_is_given_up_halfway_leaves_no_transaction_open() {
             at += 1;
         }
     }
-    let open = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'SCHEMA' AND state LIKE 'idle in%'";
+    let open = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = '@S' AND state LIKE 'idle in%'";
     until(async || database.asks(open).await).await;
     let mut views = Vec::new();
     for _ in 0..8 {

@@ -27,12 +27,12 @@ async fn many_start_at_once() {
 #[tokio::test]
 async fn another_programs_schema_is_left_alone() {
     let database = Database::new();
-    database.sql("CREATE SCHEMA SCHEMA; CREATE TABLE SCHEMA.theirs (x int)").await;
+    database.sql("CREATE SCHEMA @S; CREATE TABLE @S.theirs (x int)").await;
     let refused = PgStore::open(&database.url()).await.err().unwrap();
     assert!(matches!(&refused, StoreError::NotAStore(name) if name.contains(&database.schema)), "{refused}");
-    assert!(database.asks("SELECT to_regclass('SCHEMA.theirs') IS NOT NULL").await);
+    assert!(database.asks("SELECT to_regclass('@S.theirs') IS NOT NULL").await);
     // An empty one was made for Weir.
-    database.sql("DROP TABLE SCHEMA.theirs").await;
+    database.sql("DROP TABLE @S.theirs").await;
     assert_eq!(database.open().await.generations().await.unwrap(), []);
 }
 
@@ -43,14 +43,14 @@ async fn tables_of_another_release_are_filled_anew() {
     let id = store.create(0, 1, Purpose::Switch).await.unwrap();
     store.promote(id, None).await.unwrap();
     drop(store);
-    database.sql(&format!("COMMENT ON SCHEMA SCHEMA_g{} IS 'Weir generation, version 99'", id.0)).await;
+    database.sql(&format!("COMMENT ON SCHEMA @S_g{} IS 'Weir generation, version 99'", id.0)).await;
     let store = database.open().await;
     assert!(store.live().await.unwrap().is_none());
     assert_eq!(store.generations().await.unwrap(), []);
     until(async || !database.holds(id).await).await;
     let id = store.create(0, 1, Purpose::Switch).await.unwrap();
     drop(store);
-    database.sql("COMMENT ON SCHEMA SCHEMA IS 'Weir store, version 99'").await;
+    database.sql("COMMENT ON SCHEMA @S IS 'Weir store, version 99'").await;
     let store = database.open().await;
     assert_eq!(store.generations().await.unwrap(), []);
     until(async || !database.holds(id).await).await;
@@ -62,7 +62,7 @@ async fn a_store_that_is_deleted_is_made_again() {
     let store = database.open().await;
     let id = store.create(0, 1, Purpose::Switch).await.unwrap();
     let held = store.generation(id).await.unwrap();
-    database.sql(&format!("DROP SCHEMA SCHEMA CASCADE; DROP SCHEMA SCHEMA_g{} CASCADE", id.0)).await;
+    database.sql(&format!("DROP SCHEMA @S CASCADE; DROP SCHEMA @S_g{} CASCADE", id.0)).await;
     assert!(matches!(store.generations().await, Err(StoreError::Failed { .. })));
     assert_eq!(store.generations().await.unwrap(), []);
     assert!(matches!(held.view().await, Err(StoreError::NoGeneration(gone)) if gone == id));

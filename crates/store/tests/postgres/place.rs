@@ -61,9 +61,9 @@ impl Database {
         PgConnection::connect(&self.server).await.unwrap()
     }
 
-    /// Runs statements as somebody else; `SCHEMA` stands for the schema's name.
+    /// Runs statements as somebody else; `@S` stands for the schema's name.
     pub async fn sql(&self, statements: &str) -> Vec<PgRow> {
-        let statements = statements.replace("SCHEMA", &self.schema);
+        let statements = statements.replace("@S", &self.schema);
         let mut connection = self.connection().await;
         let rows = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(&mut connection).await.unwrap();
         connection.close().await.unwrap();
@@ -109,10 +109,10 @@ impl Place for Database {
     }
 
     async fn holds(&self, id: GenerationId) -> bool {
-        self.asks(&format!("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'SCHEMA_g{}')", id.0)).await
+        self.asks(&format!("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = '@S_g{}')", id.0)).await
     }
 
     async fn lose(&self, id: GenerationId) {
-        self.sql(&format!("DROP TABLE SCHEMA_g{}.scores", id.0)).await;
+        self.sql(&format!("DROP TABLE @S_g{}.scores", id.0)).await;
     }
 }

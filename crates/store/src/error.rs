@@ -75,12 +75,9 @@ pub enum StoreError {
     /// A row holds what no release wrote there.
     #[error("the store is damaged ({0}); delete it: it is rebuilt from the log")]
     Damaged(&'static str),
-    /// The file is another program's, or another part of Weir's; it is left alone.
-    #[error("{0} is a database, but no store of Weir's; give another path")]
+    /// The file or schema is another program's, or another part of Weir's; it is left alone.
+    #[error("{0} holds something else than a store of Weir's; give another path or schema")]
     NotAStore(String),
-    /// This release has no such backend.
-    #[error("this release has no {0} backend for the store; use sqlite:PATH")]
-    NoBackend(&'static str),
 }
 
 impl StoreError {

@@ -36,7 +36,7 @@ pub use traits::{
 pub enum StoreUrl {
     /// `sqlite:PATH`: files PATH, PATH.1, PATH.1-timeline and so on.
     Sqlite(std::path::PathBuf),
-    /// `postgres://…`.
+    /// `postgres://USER@HOST/DATABASE`, with what libpq takes behind it, and `schema=NAME` where it is not `weir`.
     Postgres(String),
 }
 
@@ -72,10 +72,11 @@ impl StoreUrl {
     }
 }
 
-/// Opens a store, making it where there is none.
+/// Opens a store, making it where there is none. PostgreSQL need not be there: the store is then opened by the first use
+/// that reaches the server, and until then every use fails ([`StoreError::Failed`]).
 ///
 /// # Errors
-/// The store can't be reached or read, or this release has no backend for it.
+/// The store can't be read, what is there is something else, or the server refuses the user.
 pub async fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
     match url {
         StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),

@@ -32,7 +32,7 @@ pub(super) struct Statements {
     pub(super) membership: membership::Statements,
     pub(super) timeline: timeline::Statements,
     pub(super) view: view::Statements,
-    not_admitted: Text,
+    pub(super) not_admitted: Text,
     begin: Text,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rows::column;
+use super::rows::{column, delete};
 use super::schema::{Schema, Text};
 use super::sessions::Session;
 use crate::model::{Fence, MembershipBatch, Quarantined, ScoreRow, TreeRow};
@@ -31,21 +31,22 @@ impl Statements {
                  SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bytea[])
                  ON CONFLICT (workspace, profile) DO UPDATE SET card = excluded.card",
             ),
-            spans_gone: schema.text(
-                "DELETE FROM @spans s USING unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::uuid[])
-                   AS k (segment, past, enters_at, profile)
-                 WHERE s.segment = k.segment AND s.past = k.past AND s.enters_at = k.enters_at
-                   AND s.profile = k.profile",
+            spans_gone: delete(
+                schema,
+                "@spans",
+                "$1::bigint[], $2::boolean[], $3::bigint[], $4::uuid[]",
+                &["segment", "past", "enters_at", "profile"],
             ),
             spans: schema.text(
                 "INSERT INTO @spans (segment, past, enters_at, profile, leaves_at)
                  SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::uuid[], $5::bigint[])
                  ON CONFLICT (segment, past, enters_at, profile) DO UPDATE SET leaves_at = excluded.leaves_at",
             ),
-            profile_spans_gone: schema.text(
-                "DELETE FROM @profile_spans s USING unnest($1::uuid[], $2::bigint[], $3::bigint[])
-                   AS k (profile, segment, enters_at)
-                 WHERE s.profile = k.profile AND s.segment = k.segment AND s.enters_at = k.enters_at",
+            profile_spans_gone: delete(
+                schema,
+                "@profile_spans",
+                "$1::uuid[], $2::bigint[], $3::bigint[]",
+                &["profile", "segment", "enters_at"],
             ),
             profile_spans: schema.text(
                 "INSERT INTO @profile_spans (profile, segment, enters_at, past, leaves_at)
@@ -66,10 +67,11 @@ impl Statements {
                      past_rows = t.past_rows + excluded.past_rows,
                      past_leave = greatest(t.past_leave, excluded.past_leave)",
             ),
-            scores_gone: schema.text(
-                "DELETE FROM @scores s USING unnest($1::bigint[], $2::bytea[], $3::uuid[])
-                   AS k (score, place, profile)
-                 WHERE s.score = k.score AND s.place = k.place AND s.profile = k.profile",
+            scores_gone: delete(
+                schema,
+                "@scores",
+                "$1::bigint[], $2::bytea[], $3::uuid[]",
+                &["score", "place", "profile"],
             ),
             scores: schema.text(
                 "INSERT INTO @scores (score, place, profile) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::uuid[])",

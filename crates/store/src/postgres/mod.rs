@@ -10,6 +10,8 @@ mod errors;
 mod generation;
 mod leftovers;
 mod membership;
+#[cfg(test)]
+mod plan_tests;
 mod pointer;
 mod polling;
 mod positions;
@@ -53,6 +55,7 @@ macro_rules! settings {
             "SET search_path = pg_catalog; SET client_min_messages = warning; SET jit = off;
              SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;
              SET enable_mergejoin = off; SET enable_sort = off; SET enable_hashagg = off;
+             SET enable_material = off; SET enable_memoize = off;
              SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_generic_plan;
              SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
              SET tcp_user_timeout = 10000;",
@@ -76,10 +79,10 @@ const WRITERS: Kind = Kind {
 const READERS: Kind = Kind {
     connections: 8,
     settings: settings!(
-        "SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '4s'; SET statement_timeout = '30s'"
+        "SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '4s'; SET statement_timeout = '20s'"
     ),
     turn: Duration::from_secs(2),
-    answer: Duration::from_secs(40),
+    answer: Duration::from_secs(25),
 };
 
 /// A store in PostgreSQL.

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use weir_event::ProfileId;
 
-use super::rows::column;
+use super::rows::{column, delete};
 use super::schema::{Schema, Text};
 use super::sessions::{Bound, Session};
 use crate::model::{Fence, IdChunk, MembershipBatch, ProfileKey, ProfileRow};
@@ -25,8 +25,8 @@ impl Statements {
         Self {
             read: schema.text(
                 "SELECT s.workspace, s.profile, s.last_offset, s.state, s.open_spans, s.event_ids, s.id_chunks
-                 FROM unnest($1::bigint[], $2::uuid[]) AS k (workspace, profile)
-                 JOIN @states s ON s.workspace = k.workspace AND s.profile = k.profile",
+                 FROM unnest($1::bigint[], $2::uuid[]) AS k (workspace, profile) CROSS JOIN LATERAL
+                   (SELECT * FROM @states s WHERE s.workspace = k.workspace AND s.profile = k.profile OFFSET 0) AS s",
             ),
             write: schema.text(
                 "INSERT INTO @states (workspace, profile, last_offset, state, open_spans, event_ids, id_chunks)
@@ -40,10 +40,11 @@ impl Statements {
                 "INSERT INTO @event_ids (workspace, profile, chunk, newest, ids)
                  SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[])",
             ),
-            drop_chunks: schema.text(
-                "DELETE FROM @event_ids e USING unnest($1::bigint[], $2::uuid[], $3::bigint[])
-                   AS k (workspace, profile, chunk)
-                 WHERE e.workspace = k.workspace AND e.profile = k.profile AND e.chunk = k.chunk",
+            drop_chunks: delete(
+                schema,
+                "@event_ids",
+                "$1::bigint[], $2::uuid[], $3::bigint[]",
+                &["workspace", "profile", "chunk"],
             ),
             chunks: schema
                 .text("SELECT chunk, newest, ids FROM @event_ids WHERE workspace = $1 AND profile = $2 ORDER BY chunk"),

@@ -28,7 +28,9 @@ impl Statements {
                    (SELECT place, partition, log_offset FROM @timeline
                     WHERE profile = $1 AND workspace = $2 {bound}
                     ORDER BY place DESC, partition DESC, log_offset DESC LIMIT $3) AS t
-                 JOIN @records r ON r.partition = t.partition AND r.log_offset = t.log_offset"
+                 CROSS JOIN LATERAL
+                   (SELECT record FROM @records r
+                    WHERE r.partition = t.partition AND r.log_offset = t.log_offset OFFSET 0) AS r"
             ))
         };
         Self {

@@ -34,14 +34,14 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) fn new(schema: &Schema) -> Self {
-        // The part of the order that a range speaks of.
-        let in_range = |after: &str| {
-            format!(
-                "FROM @spans WHERE segment = $1 AND past = $2 AND enters_at <= $3 {after} ORDER BY enters_at, profile"
-            )
-        };
-        let ranges = |text: &dyn Fn(String) -> String| {
-            [in_range(""), in_range("AND (enters_at, profile) > ($4, $5)")].map(|range| schema.text(&text(range)))
+        // The part of the order that a range speaks of, from its beginning and after the place that two values name.
+        let ranges = |after: &str, text: &dyn Fn(&str) -> String| {
+            ["", after].map(|after| {
+                schema.text(&text(&format!(
+                    "FROM @spans WHERE segment = $1 AND past = $2 AND enters_at <= $3 {after}
+                     ORDER BY enters_at, profile"
+                )))
+            })
         };
         // A stretch's rows are one of each partition: what one added another may have taken away.
         let stretch = |rows: &str, leave: &str| {
@@ -52,8 +52,9 @@ impl Statements {
         };
         Self {
             cards: schema.text(
-                "SELECT p.workspace, p.profile, p.card FROM unnest($1::bigint[], $2::uuid[]) AS k (workspace, profile)
-                 JOIN @profiles p ON p.workspace = k.workspace AND p.profile = k.profile",
+                "SELECT p.workspace, p.profile, p.card
+                 FROM unnest($1::bigint[], $2::uuid[]) AS k (workspace, profile) CROSS JOIN LATERAL
+                   (SELECT * FROM @profiles p WHERE p.workspace = k.workspace AND p.profile = k.profile OFFSET 0) AS p",
             ),
             control: schema.text("SELECT log_offset, record FROM @control WHERE log_offset >= $1 ORDER BY log_offset"),
             scores: schema.text(
@@ -65,22 +66,26 @@ impl Statements {
                 "SELECT stream, partition, log_offset, reason, record FROM @quarantine
                  ORDER BY stream, partition, log_offset LIMIT $1",
             ),
-            // Those of the first $6 that leave after $7.
-            spans: ranges(&|range| {
+            // Those of the first $4 that leave after $5.
+            spans: ranges("AND (enters_at, profile) > ($7, $8)", &|range| {
                 format!(
                     "SELECT enters_at, profile, leaves_at FROM
-                       (SELECT enters_at, profile, leaves_at {range} LIMIT $6) AS s
-                     WHERE leaves_at > $7 LIMIT $8"
+                       (SELECT enters_at, profile, leaves_at {range} LIMIT $4) AS s
+                     WHERE leaves_at > $5 LIMIT $6"
                 )
             }),
-            // The one behind the first $6.
-            scan_end: ranges(&|range| format!("SELECT enters_at, profile {range} LIMIT 1 OFFSET $6")),
+            // The one behind the first $4.
+            scan_end: ranges("AND (enters_at, profile) > ($5, $6)", &|range| {
+                format!("SELECT enters_at, profile {range} LIMIT 1 OFFSET $4")
+            }),
             stretch: [stretch("rows", "last_leave"), stretch("past_rows", "past_leave")],
+            // A sum for each stretch, not a join of all: the planner can't but seek for each.
             tally: schema.text(
-                "SELECT coalesce(sum(t.delta), 0)::bigint
+                "SELECT coalesce(sum(t.n), 0)::bigint
                  FROM unnest($2::smallint[], $3::bigint[], $4::bigint[]) AS s (level, first, after)
-                 JOIN @span_tree t
-                   ON t.segment = $1 AND t.level = s.level AND t.bucket >= s.first AND t.bucket < s.after",
+                 CROSS JOIN LATERAL
+                   (SELECT sum(delta) AS n FROM @span_tree
+                    WHERE segment = $1 AND level = s.level AND bucket >= s.first AND bucket < s.after) AS t",
             ),
             spans_of: schema.text(
                 "SELECT segment, past, enters_at, leaves_at FROM @profile_spans
@@ -160,13 +165,18 @@ impl View for PgView {
     }
 }
 
-/// Binds what a range says; the first of the statements where it has no beginning.
-fn in_range(range: &SpanRange, statements: &[Text; 2]) -> Bound {
-    let [from_the_start, after_a_place] = statements;
+/// The statement for a range with or without a beginning, and what it says of the part of the order.
+fn in_range(range: &SpanRange, [from_the_start, after_a_place]: &[Text; 2]) -> Bound {
     let statement = if range.after.is_some() { after_a_place } else { from_the_start };
-    let (enters, profile) = range.after.map_or((0, uuid::Uuid::nil()), |(enters, profile)| (enters, profile.0));
-    let query = statement.query().bind(range.segment).bind(range.past).bind(range.enters_until);
-    query.bind(enters).bind(profile)
+    statement.query().bind(range.segment).bind(range.past).bind(range.enters_until)
+}
+
+/// Binds the place after which a range begins, the last of a statement's values.
+fn after(query: Bound, range: &SpanRange) -> Bound {
+    match range.after {
+        Some((enters, profile)) => query.bind(enters).bind(profile.0),
+        None => query,
+    }
 }
 
 #[async_trait]
@@ -174,7 +184,7 @@ impl SpanView for PgView {
     async fn spans(&mut self, range: &SpanRange, scan: usize, limit: usize) -> Result<Vec<SpanRow>, StoreError> {
         let query = in_range(range, &self.statements.view.spans);
         let query = query.bind(limit_of(scan)).bind(range.leaves_after).bind(limit_of(limit));
-        let rows = self.rows("reading members", query).await?;
+        let rows = self.rows("reading members", after(query, range)).await?;
         let span = |row: &PgRow| {
             let (segment, past) = (range.segment, range.past);
             let key = SpanKey { segment, past, enters: row.get(0), profile: ProfileId(row.get(1)) };
@@ -185,7 +195,7 @@ impl SpanView for PgView {
 
     async fn scan_end(&mut self, range: &SpanRange, scan: usize) -> Result<Option<(i64, ProfileId)>, StoreError> {
         let query = in_range(range, &self.statements.view.scan_end).bind(limit_of(scan.saturating_sub(1)));
-        let rows = self.rows("reading members", query).await?;
+        let rows = self.rows("reading members", after(query, range)).await?;
         Ok(rows.first().map(|row| (row.get(0), ProfileId(row.get(1)))))
     }
 

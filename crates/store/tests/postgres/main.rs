@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod away;
+mod openings;
 mod place;
+mod proxy;
+mod several;
 
 use weir_store::conformance;
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use uuid::Uuid;
 use weir_store::conformance::Place;
-use weir_store::{GenerationId, PgStore, Store, StoreError};
+use weir_store::{Fence, GenerationId, PgStore, Store, StoreError};
 
 static PLACES: AtomicU32 = AtomicU32::new(0);
 
@@ -17,6 +19,21 @@ pub fn server() -> String {
         "WEIR_TEST_POSTGRES is not set: run deploy/test.sh, \
          or `eval \"$(deploy/services.sh env)\"` after `deploy/services.sh up`",
     )
+}
+
+/// The fence of somebody who claimed nothing.
+pub fn fence(partition: u32, expected: u64, next: u64) -> Fence {
+    Fence { partition, owner: Uuid::nil(), expected, next, newest_receipt: None }
+}
+
+/// Waits until it is so.
+pub async fn until(mut so: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("it never becomes so");
 }
 
 /// A name that no other test has.
@@ -39,10 +56,15 @@ impl Database {
         PgStore::open(&self.url()).await.unwrap()
     }
 
-    /// Runs statements as somebody else; `SCHEMA` stands for the schema's name.
+    /// A connection of somebody else's.
+    pub async fn connection(&self) -> PgConnection {
+        PgConnection::connect(&self.server).await.unwrap()
+    }
+
+    /// Runs statements as somebody else; `@S` stands for the schema's name.
     pub async fn sql(&self, statements: &str) -> Vec<PgRow> {
-        let statements = statements.replace("SCHEMA", &self.schema);
-        let mut connection = PgConnection::connect(&self.server).await.unwrap();
+        let statements = statements.replace("@S", &self.schema);
+        let mut connection = self.connection().await;
         let rows = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         rows
@@ -87,10 +109,10 @@ impl Place for Database {
     }
 
     async fn holds(&self, id: GenerationId) -> bool {
-        self.asks(&format!("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'SCHEMA_g{}')", id.0)).await
+        self.asks(&format!("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = '@S_g{}')", id.0)).await
     }
 
     async fn lose(&self, id: GenerationId) {
-        self.sql(&format!("DROP TABLE SCHEMA_g{}.scores", id.0)).await;
+        self.sql(&format!("DROP TABLE @S_g{}.scores", id.0)).await;
     }
 }

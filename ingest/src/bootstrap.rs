@@ -117,6 +117,14 @@ pub async fn open_log(log: &dyn EventLog, settings: &OpenSettings, clock: &Clock
     }
 }
 
+/// Whether nobody has said yet what the log is.
+///
+/// # Errors
+/// The log can't be read.
+pub async fn is_empty(log: &dyn LogReader) -> Result<bool, ReadError> {
+    Ok(read_state(log).await?.log().is_none())
+}
+
 /// Whether there is any workspace: without one this is a first start.
 ///
 /// # Errors

@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn init_reads_the_file_of_weir_up() {
-        let program = Program { name: "weir init", about: "", settings: &[INIT, TELEMETRY_SETTINGS], elsewhere: &[ALL] };
+        let program =
+            Program { name: "weir init", about: "", settings: &[INIT, TELEMETRY_SETTINGS], elsewhere: &[ALL] };
         let file = "store_url = \"postgres://x\"\nlisten = \"0.0.0.0:80\"\nlog_url = \"kafka://a:1/w\"";
         let source = Source::of(["--config", "weir.toml", "--json"], []).with_file("weir.toml", file);
         let mut config = Config::load(&program, &source).unwrap();

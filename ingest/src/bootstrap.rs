@@ -149,6 +149,14 @@ async fn check_copied(log: &dyn EventLog, opened: &LogOpened) -> Result<(), Boot
     Ok(())
 }
 
+/// Whether nobody has said yet what the log is.
+///
+/// # Errors
+/// The log can't be read.
+pub async fn is_empty(log: &dyn LogReader) -> Result<bool, ReadError> {
+    Ok(read_state(log).await?.log().is_none())
+}
+
 /// Whether there is any workspace: without one this is a first start.
 ///
 /// # Errors

@@ -23,4 +23,4 @@ mod writable;
 pub use acknowledged::Acknowledged;
 pub use control::{FollowError, Follower};
 pub use service::{Ingest, Settings, StartError};
-pub use start::{Started, open_log, start};
+pub use start::{Started, start, start_on};

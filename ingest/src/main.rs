@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use weir_event::Clock;
 use weir_event_log::{ClientSettings, LogUrl, OpenOptions};
 use weir_http::{Server, WrapOptions, bind};
-use weir_ingest::{Settings, Started, start};
+use weir_ingest::{Settings, StartError, Started, start};
 use weir_lifecycle::settings::{ACCEPT_WEAK_ACKS, ALL, KAFKA, LISTEN, LOG_URL};
 use weir_lifecycle::{Config, Exit, Failure, Program, Source, TELEMETRY_SETTINGS, launch};
 
@@ -51,10 +51,8 @@ async fn run(told: Told) -> Result<Exit, Failure> {
     let Some(started) = server.starting(start(&told.log, &told.options, settings)).await else {
         return Ok(server.run().await);
     };
-    let Started { log, ingest, follower } = started.map_err(|error| {
-        let is_configuration = error.is_configuration();
-        Failure::sorted(error, is_configuration)
-    })?;
+    let Started { log, ingest, follower } =
+        started.map_err(|error| Failure::sorted_by(error, StartError::is_configuration))?;
     let stop = server.shutdown();
     server.tasks().spawn("ingest", follower.run(stop));
     server.serve(ingest.router());

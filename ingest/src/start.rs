@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir_event_log::{EventLog, LogUrl, OpenError, OpenOptions};
-use weir_lifecycle::{Health, keep_trying};
+use weir_lifecycle::keep_trying;
 
 use crate::control::Follower;
 use crate::service::{Ingest, Settings, StartError};
@@ -23,20 +23,20 @@ pub struct Started {
 /// # Errors
 /// What no waiting mends: see [`StartError`]. A log without a first record or a workspace is refused.
 pub async fn start(url: &LogUrl, options: &OpenOptions, settings: Settings) -> Result<Started, StartError> {
-    let log = open_log(url, options, &settings.health).await?;
-    let component = settings.health.component("ingest");
-    let begin = || Ingest::start(Arc::clone(&log), settings.clone());
-    let started = keep_trying("reading control.v1", &component, StartError::may_pass, begin).await;
-    let (ingest, follower) = started?;
+    let component = settings.health.component("log");
+    let open = || weir_event_log::open(url, options.clone());
+    let log = keep_trying("opening the log", &component, OpenError::may_pass, open).await?;
+    drop(component);
+    let (ingest, follower) = start_on(&log, settings).await?;
     if ingest.has_workspace() { Ok(Started { log, ingest, follower }) } else { Err(StartError::NoWorkspace) }
 }
 
-/// Opens the log, and waits for it while nobody answers; meanwhile the component `log` isn't ready.
+/// [`Ingest::start`], tried again for as long as nobody answers.
 ///
 /// # Errors
 /// What no waiting mends.
-pub async fn open_log(url: &LogUrl, options: &OpenOptions, health: &Health) -> Result<Arc<dyn EventLog>, OpenError> {
-    let component = health.component("log");
-    let open = || weir_event_log::open(url, options.clone());
-    keep_trying("opening the log", &component, OpenError::may_pass, open).await
+pub async fn start_on(log: &Arc<dyn EventLog>, settings: Settings) -> Result<(Ingest, Follower), StartError> {
+    let component = settings.health.component("ingest");
+    let begin = || Ingest::start(Arc::clone(log), settings.clone());
+    keep_trying("reading control.v1", &component, StartError::may_pass, begin).await
 }

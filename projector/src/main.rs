@@ -54,10 +54,7 @@ async fn run(told: Told) -> Result<Exit, Failure> {
     let Some(started) = server.starting(start(&log, &told.options, &store, health)).await else {
         return Ok(server.run().await);
     };
-    let parts = started.map_err(|error| {
-        let is_configuration = error.is_configuration();
-        Failure::sorted(error, is_configuration)
-    })?;
+    let parts = started.map_err(|error| Failure::sorted_by(error, StartError::is_configuration))?;
     let (log, stop) = (Arc::clone(&parts.log), server.shutdown());
     server.tasks().spawn("projector", work(parts, stop));
     server.serve_health();

@@ -4,11 +4,6 @@ use weir_http::Problem;
 use weir_segment::Damaged;
 use weir_store::StoreError;
 
-/// The query API couldn't start.
-#[derive(Debug, thiserror::Error)]
-#[error("can't read the tables")]
-pub struct StartError(#[source] pub(crate) StoreError);
-
 /// An error of the tables: 503 where trying again may help, else 500.
 pub(crate) fn store(error: StoreError) -> Problem {
     match error {
@@ -33,6 +28,15 @@ pub(crate) fn unreadable(poison: weir_event::Poison) -> Problem {
 /// 503 `rebuilding`.
 pub(crate) fn rebuilding() -> Problem {
     Problem::unavailable("rebuilding", "the tables are being filled from the log; /api/status shows how far", 2)
+}
+
+/// 503 `shutting_down`.
+pub(crate) fn shutting_down() -> Problem {
+    Problem::unavailable(
+        "shutting_down",
+        "the service is being stopped and waits for nothing any more; repeat the request",
+        1,
+    )
 }
 
 /// 404 `profile_not_found`.

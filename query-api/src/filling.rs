@@ -1,5 +1,6 @@
 //! How far tables are: behind the log's end, and on the way to being read.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -7,8 +8,8 @@ use serde::Serialize;
 use weir_event::Stream;
 use weir_store::{GenerationInfo, Progress, Projection, StoreError};
 
+use crate::lag::Lags;
 use crate::service::Api;
-use crate::tables::next;
 
 /// For how long what was told about the log's end is believed.
 const ENDS_MICROS: i64 = 5_000_000;
@@ -19,13 +20,15 @@ const ALMOST: f64 = 0.999;
 pub(crate) type Ends = BTreeMap<u32, u64>;
 
 /// A partition of `events.v1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Partition {
-    partition: u32,
+    pub(crate) partition: u32,
     /// Where the slowest projection stands.
     position: u64,
     end: Option<u64>,
     pub(crate) lag: Option<u64>,
+    /// How old the oldest record is that isn't in the tables; 0 without one.
+    pub(crate) lag_seconds: Option<f64>,
 }
 
 /// How far a generation is that isn't read yet.
@@ -39,20 +42,39 @@ pub(crate) struct Filling {
     pub(crate) bound: u64,
 }
 
-/// Where the slowest projection of `events.v1` stands.
-fn position(progress: &[Progress], partition: u32) -> u64 {
-    next(progress, Projection::Membership, partition).min(next(progress, Projection::Timeline, partition))
+/// The slowest projection of a partition of `events.v1`: where it stands, and the newest receipt that it has, if it notes
+/// them.
+fn slowest(progress: &[Progress], partition: u32) -> (u64, Option<i64>) {
+    let of = |projection| {
+        let found = progress.iter().find(|p| p.projection == projection && p.partition == partition);
+        found.map_or((0, None), |progress| (progress.next, progress.newest_receipt))
+    };
+    let (membership, timeline) = (of(Projection::Membership), of(Projection::Timeline));
+    match membership.0.cmp(&timeline.0) {
+        Ordering::Less => membership,
+        Ordering::Greater => timeline,
+        Ordering::Equal => (membership.0, membership.1.or(timeline.1)),
+    }
 }
 
-/// The partitions, and how far behind the log's end each is.
-pub(crate) fn partitions(progress: &[Progress], ends: &Ends, count: u32) -> Vec<Partition> {
+/// The partitions, and how far behind the log's end each is at `now`.
+fn partitions(progress: &[Progress], ends: &Ends, lags: &Lags, count: u32, now: i64) -> Vec<Partition> {
     let partition = |partition| {
-        let position = position(progress, partition);
+        let (position, newest) = slowest(progress, partition);
         // What the tables contain was on the log.
         let end = ends.get(&partition).map(|end| (*end).max(position));
-        Partition { partition, position, end, lag: end.map(|end| end - position) }
+        let lag = end.map(|end| end - position);
+        let age = || lags.since(partition, position, newest).map(|since| seconds(now.saturating_sub(since)));
+        let lag_seconds = lag.and_then(|lag| if lag == 0 { Some(0.0) } else { age() });
+        Partition { partition, position, end, lag, lag_seconds }
     };
     (0..count).map(partition).collect()
+}
+
+/// Seconds, to the millisecond; instants ahead of the clock count as now.
+#[allow(clippy::cast_precision_loss)] // 2^53 milliseconds are long.
+fn seconds(micros: i64) -> f64 {
+    (micros.max(0) / 1_000) as f64 / 1_000.0
 }
 
 impl Api {
@@ -64,7 +86,9 @@ impl Api {
             let end = ends.entry(partition).or_insert(next);
             *end = (*end).max(next);
         };
-        for told in self.tables.store.ends().await? {
+        let told = self.tables.store.ends().await?;
+        self.lags.note(&told);
+        for told in told {
             if told.stream == Stream::Events && now.saturating_sub(told.seen_at) <= ENDS_MICROS {
                 raise(told.partition, told.next);
             }
@@ -75,6 +99,12 @@ impl Api {
             }
         }
         Ok(ends)
+    }
+
+    /// The partitions of `events.v1`, and how far the tables are behind each.
+    pub(crate) async fn partitions(&self, progress: &[Progress], count: u32) -> Result<Vec<Partition>, StoreError> {
+        let (ends, now) = (self.ends().await?, self.settings.clock.now().micros());
+        Ok(partitions(progress, &ends, &self.lags, count, now))
     }
 
     /// The generation that is being filled: the newest one, if it came after the one that is read.
@@ -99,7 +129,7 @@ impl Api {
             }
         }
         let end: u64 = ends.values().sum();
-        let done: u64 = ends.iter().map(|(partition, end)| position(&progress, *partition).min(*end)).sum();
+        let done: u64 = ends.iter().map(|(partition, end)| slowest(&progress, *partition).0.min(*end)).sum();
         #[allow(clippy::cast_precision_loss)] // A share for people; beyond 2^53 records its last digits don't matter.
         let share = if end == 0 { 0.0 } else { done as f64 / end as f64 };
         Ok(Some(Filling {
@@ -122,6 +152,8 @@ fn events_next(progress: &[Progress]) -> impl Iterator<Item = (u32, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use weir_store::LogEnd;
+
     use super::*;
 
     fn at(projection: Projection, partition: u32, next: u64) -> Progress {
@@ -132,10 +164,14 @@ mod tests {
     fn lag_is_that_of_the_slowest_projection_and_unknown_without_an_end() {
         let progress =
             [at(Projection::Membership, 0, 10), at(Projection::Timeline, 0, 7), at(Projection::Membership, 1, 4)];
-        let ends = Ends::from([(0, 12), (1, 3)]);
-        let lags: Vec<_> = partitions(&progress, &ends, 3).iter().map(|p| (p.position, p.end, p.lag)).collect();
-        assert_eq!(lags, [(7, Some(12), Some(5)), (0, Some(3), Some(3)), (0, None, None)]);
-        let total: Option<u64> = partitions(&progress, &ends, 3).iter().map(|p| p.lag).sum();
+        let (ends, lags) = (Ends::from([(0, 12), (1, 3)]), Lags::default());
+        let end = |partition, next, seen_at| LogEnd { stream: Stream::Events, partition, next, seen_at };
+        lags.note(&[end(0, 5, 1_000_000), end(0, 7, 4_000_000), end(0, 12, 5_000_000), end(1, 0, 2_500_000)]);
+        let partitions = partitions(&progress, &ends, &lags, 3, 9_000_000);
+        let lags: Vec<_> = partitions.iter().map(|p| (p.position, p.end, p.lag, p.lag_seconds)).collect();
+        let expected = [(7, Some(12), Some(5), Some(5.0)), (0, Some(3), Some(3), Some(6.5)), (0, None, None, None)];
+        assert_eq!(lags, expected);
+        let total: Option<u64> = partitions.iter().map(|p| p.lag).sum();
         assert_eq!(total, None, "one unknown end leaves the sum unknown");
     }
 }

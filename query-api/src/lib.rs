@@ -10,6 +10,7 @@ mod filling;
 mod folded;
 mod instant;
 mod keys;
+mod lag;
 mod pace;
 mod people;
 mod profiles;
@@ -22,7 +23,7 @@ mod tables;
 mod timeline;
 mod users;
 mod wait;
+mod watch;
 
-pub use failure::StartError;
 pub use service::{QueryApi, Settings};
 pub use wait::Acknowledged;

@@ -1,7 +1,6 @@
 //! The service: what it is made of, and its routes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -11,11 +10,11 @@ use weir_event::Clock;
 use weir_lifecycle::Component;
 use weir_store::Store;
 
-use crate::failure::StartError;
+use crate::lag::Lags;
 use crate::pace::Pace;
 use crate::tables::Tables;
 use crate::wait::Acknowledged;
-use crate::{answer, explain, keys, profiles, scores, segments, status, timeline, users};
+use crate::{answer, explain, keys, profiles, scores, segments, status, timeline, users, watch};
 
 /// How a query API is set up.
 #[derive(Clone)]
@@ -26,12 +25,14 @@ pub struct Settings {
     pub open: bool,
     /// What had been acknowledged, where this process knows: then a read without token waits for it.
     pub acknowledged: Option<Arc<dyn Acknowledged>>,
+    /// Ends what waits: reads that wait for the tables are then refused at once.
+    pub shutdown: CancellationToken,
 }
 
 impl Settings {
     /// A query API that asks for keys and knows the tables only.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, open: false, acknowledged: None }
+        Self { clock, open: false, acknowledged: None, shutdown: CancellationToken::new() }
     }
 }
 
@@ -44,20 +45,15 @@ pub(crate) struct Api {
     pub(crate) tables: Tables,
     pub(crate) settings: Settings,
     pub(crate) pace: Pace,
+    pub(crate) lags: Lags,
 }
 
-/// How often [`QueryApi::watch`] looks at the store at most.
-const WATCH_PAUSE: Duration = Duration::from_millis(500);
-
 impl QueryApi {
-    /// A query API that answers from the store. It needs no complete generation to start.
-    ///
-    /// # Errors
-    /// The store can't be read.
-    pub async fn start(store: Arc<dyn Store>, settings: Settings) -> Result<Self, StartError> {
-        let api = Api { tables: Tables::new(store), settings, pace: Pace::default() };
-        api.tables.live().await.map_err(StartError)?;
-        Ok(Self(Arc::new(api)))
+    /// A query API that answers from the store. It needs neither a complete generation nor, over a network, the store: reads
+    /// are 503 until there are both.
+    pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
+        let (pace, lags) = (Pace::default(), Lags::default());
+        Self(Arc::new(Api { tables: Tables::new(store), settings, pace, lags }))
     }
 
     /// The routes, and nothing else: whoever serves them merges them with others and wraps them by
@@ -86,35 +82,12 @@ impl QueryApi {
 
     /// Why the tables can't be read now; `None` if they can. What `/readyz` needs to know.
     pub async fn not_ready(&self) -> Option<String> {
-        match self.0.tables.live().await {
-            Ok(Some(_)) => None,
-            Ok(None) => Some("rebuilding: the tables are being filled from the log".to_owned()),
-            Err(error) => Some(format!("the tables can't be read: {error}")),
-        }
+        self.0.readable().await.err()
     }
 
-    /// Keeps a component of the process's health, until the shutdown; also measures how fast a generation fills, for
-    /// the ETA in the status.
-    pub async fn watch(&self, component: Component, shutdown: CancellationToken) {
-        let mut changes = self.0.tables.store.changes();
-        loop {
-            changes.mark_unchanged();
-            match self.not_ready().await {
-                None => component.ready(),
-                Some(reason) => component.not_ready(reason),
-            }
-            if let Err(error) = self.0.filling().await {
-                tracing::debug!(%error, "can't see how far the filling generation is");
-            }
-            let pause = async {
-                let changed = changes.changed().await;
-                tokio::time::sleep(WATCH_PAUSE).await;
-                changed
-            };
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                changed = pause => if changed.is_err() { return },
-            }
-        }
+    /// Keeps a component of the process's health, and the measures of how far the tables are, until the shutdown that the
+    /// settings name.
+    pub async fn watch(&self, component: Component) {
+        watch::run(&self.0, component).await;
     }
 }

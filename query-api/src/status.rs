@@ -14,7 +14,7 @@ use crate::access::{Access, Caller};
 use crate::answer::{Asked, json};
 use crate::definitions::Stage;
 use crate::failure;
-use crate::filling::{Filling, Partition, partitions};
+use crate::filling::{Filling, Partition};
 use crate::folded::Folded;
 use crate::people::no_parameters;
 use crate::reading::Reading;
@@ -31,6 +31,8 @@ struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     partitions: Option<Vec<Partition>>,
     lag: Option<u64>,
+    /// Of the partition that is furthest behind.
+    lag_seconds: Option<f64>,
     #[serde(flatten)]
     counts: Counts,
     segments: Vec<SegmentRow>,
@@ -80,10 +82,10 @@ pub(crate) async fn show(Shared(api): Shared<Arc<Api>>, asked: Asked) -> Result<
     let mut reading = api.read(&asked, Access::Status, Need::MEMBERSHIP).await?;
     let filling = api.filling().await.map_err(failure::store)?;
     let positions = reading.live.generation.progress().await.map_err(failure::store)?;
-    let ends = api.ends().await.map_err(failure::store)?;
     let count = reading.folded.newest().log().map_or(1, |log| log.events_partitions);
-    let partitions = partitions(&positions, &ends, count);
+    let partitions = api.partitions(&positions, count).await.map_err(failure::store)?;
     let lag = partitions.iter().map(|partition| partition.lag).sum();
+    let lag_seconds = partitions.iter().try_fold(0.0_f64, |most, p| p.lag_seconds.map(|seconds| most.max(seconds)));
     let view = reading.view.as_mut();
     let counted = view.counts().await.map_err(failure::store)?;
     let quarantine = if reading.caller.operator { Some(quarantine(view).await?) } else { None };
@@ -91,6 +93,7 @@ pub(crate) async fn show(Shared(api): Shared<Arc<Api>>, asked: Asked) -> Result<
         generation: Some(reading.live.generation.id().0),
         partitions: reading.caller.operator.then_some(partitions),
         lag,
+        lag_seconds,
         counts: counts(&counted, &reading.folded, &reading.caller),
         segments: segments(&reading.folded, &reading.caller, filling)?,
         filling,
@@ -105,6 +108,7 @@ impl Api {
             generation: None,
             partitions: None,
             lag: None,
+            lag_seconds: None,
             counts: Counts::default(),
             segments: Vec::new(),
             filling: self.filling().await?,

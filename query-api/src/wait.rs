@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use weir_control::State;
 use weir_event::Position;
@@ -120,9 +121,8 @@ impl Api {
                 Ok(live) => return Ok(live),
                 Err(refused) => refused,
             };
-            match tokio::time::timeout_at(patience.for_tables(), changes.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(refused),
+            if !self.changed(&mut changes, patience.for_tables()).await? {
+                return Err(refused);
             }
         }
     }
@@ -158,12 +158,25 @@ impl Api {
             if live.contains(position, need, now).await.map_err(failure::store)? {
                 return Ok(true);
             }
-            match tokio::time::timeout_at(until, changes.changed()).await {
-                Ok(Ok(())) => {}
-                // In time, but the store is closed; or too late.
-                Ok(Err(_)) | Err(_) => return Ok(false),
+            if !self.changed(&mut changes, until).await? {
+                return Ok(false);
             }
             *live = self.live(stamp).await?;
+        }
+    }
+}
+
+impl Api {
+    /// Waits for the store to change; answers whether it did in time.
+    ///
+    /// # Errors
+    /// 503 `shutting_down`: who waits keeps the process from ending.
+    async fn changed(&self, changes: &mut watch::Receiver<u64>, until: Instant) -> Result<bool, Problem> {
+        tokio::select! {
+            biased;
+            () = self.settings.shutdown.cancelled() => Err(failure::shutting_down()),
+            // In time, but perhaps because the store is closed; or too late.
+            changed = tokio::time::timeout_at(until, changes.changed()) => Ok(matches!(changed, Ok(Ok(())))),
         }
     }
 }

@@ -24,9 +24,10 @@ impl Failure {
         Self { code: ConfigError::EXIT_CODE, error: error.into() }
     }
 
-    /// A failure of this kind if `is_configuration`, else one with exit code 1.
-    pub fn sorted(error: impl Into<BoxError>, is_configuration: bool) -> Self {
-        Self { code: if is_configuration { ConfigError::EXIT_CODE } else { 1 }, error: error.into() }
+    /// A failure of this kind if `is_configuration` says so, else one with exit code 1.
+    pub fn sorted_by<E: Into<BoxError>>(error: E, is_configuration: impl FnOnce(&E) -> bool) -> Self {
+        let code = if is_configuration(&error) { ConfigError::EXIT_CODE } else { 1 };
+        Self { code, error: error.into() }
     }
 
     /// The exit code.

@@ -6,12 +6,16 @@ use crate::keys_file::KeysFile;
 
 /// The keys and a short tour.
 pub(crate) fn first_start(keys: &KeysFile, file: &std::path::Path, at: SocketAddr) -> String {
+    format!("\nA new log. {}\n{}", self::keys(keys, file), tour(at, Some(keys)))
+}
+
+/// The keys of the first workspace.
+pub(crate) fn keys(keys: &KeysFile, file: &std::path::Path) -> String {
     let KeysFile { workspace, write, read, admin, operator } = keys;
     format!(
-        "\nA new log. Workspace {workspace:?} has these keys, which are kept in {} and shown once:\n\n  \
-         write     {write}\n  read      {read}\n  admin     {admin}\n  operator  {operator}\n\n{}",
+        "Workspace {workspace:?} has these keys, which are kept in {} and shown once:\n\n  \
+         write     {write}\n  read      {read}\n  admin     {admin}\n  operator  {operator}\n",
         file.display(),
-        tour(at, Some(keys))
     )
 }
 

@@ -4,10 +4,11 @@ mod commands;
 mod copy;
 mod demo;
 mod directory;
+mod first_start;
 mod first_words;
+mod init;
 mod keys_file;
 mod settings;
-mod surface;
 mod up;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ const USAGE: u8 = 64;
 pub fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("up") => up::main(),
+        Some("init") => init::main(),
         _ => commands::main(),
     }
 }

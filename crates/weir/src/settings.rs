@@ -1,59 +1,86 @@
-//! What `weir up` can be told: by flags, by variables, in a file.
+//! What `weir up` and `weir init` can be told: by flags, by variables, in a file.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use weir_event_log::LogUrl;
-use weir_lifecycle::{Config, Setting, Telemetry};
+use weir_event_log::{ClientSettings, LogUrl, OpenOptions};
+use weir_lifecycle::settings::{ACCEPT_WEAK_ACKS, ALL, DATA, DEDUP_WINDOW, KAFKA, LOG_URL, PARTITIONS};
+use weir_lifecycle::{Config, Setting};
 use weir_store::StoreUrl;
 
 /// Settings of `weir up`.
-pub(crate) const UP: &[Setting] = &[
-    Setting::value("data", "DIR", "where log, tables and keys lie [default: ./weir-data]"),
-    Setting::value("listen", "ADDRESS", "where HTTP is served [default: 127.0.0.1:8080]"),
-    Setting::value("log_url", "URL", "the event log: sqlite:PATH [default: sqlite:DIR/log.db]").flagged("--log"),
-    Setting::value("store_url", "URL", "the tables: sqlite:PATH [default: sqlite:DIR/store.db]")
-        .flagged("--store")
-        .secret(),
-    Setting::value("partitions", "N", "partitions of events.v1 when the log is made [default: 1]"),
-    Setting::value(
-        "dedup_window",
-        "DAYS",
-        "for how many days an id sent again is a repeat, when the log is made [default: 28]",
-    ),
-    Setting::switch("open", "ask for no key, and listen on loopback only: for trying it out"),
-    Setting::switch("demo", "let a small synthetic shop post events at a visible pace"),
-    Setting::switch("test_clock", "serve PUT /test/clock, which holds the clock: for tests of what depends on time"),
+pub(crate) const UP: &[Setting] = ALL;
+
+/// Settings of `weir init`.
+pub(crate) const INIT: &[Setting] = &[
+    DATA,
+    LOG_URL,
+    PARTITIONS,
+    DEDUP_WINDOW,
+    ACCEPT_WEAK_ACKS,
+    KAFKA,
+    Setting::switch("json", "print one JSON object").flag_only(),
 ];
+
+/// Which log, and how it is made where there is none.
+pub(crate) struct LogSettings {
+    pub(crate) url: LogUrl,
+    pub(crate) options: OpenOptions,
+    pub(crate) dedup_window_micros: Option<i64>,
+}
 
 /// What `weir up` was told.
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
-    pub(crate) log: LogUrl,
+    pub(crate) log: LogSettings,
     pub(crate) store: StoreUrl,
-    pub(crate) partitions: Option<u32>,
-    pub(crate) dedup_window_micros: Option<i64>,
     pub(crate) open: bool,
     pub(crate) demo: bool,
     pub(crate) test_clock: bool,
-    pub(crate) telemetry: Telemetry,
+}
+
+/// What `weir init` was told.
+pub(crate) struct InitSettings {
+    pub(crate) data: PathBuf,
+    pub(crate) log: LogSettings,
+    pub(crate) json: bool,
+}
+
+impl LogSettings {
+    fn read(config: &mut Config, data: &Path) -> Self {
+        Self {
+            url: config.get_or("log_url", LogUrl::Sqlite(data.join("log.db"))),
+            options: OpenOptions {
+                partitions: config.get_with("partitions", partitions),
+                create: true,
+                accept_weak_acks: config.switch("accept_weak_acks"),
+                client: config.family("kafka", ClientSettings::new),
+            },
+            dedup_window_micros: config.get_with("dedup_window", days),
+        }
+    }
+}
+
+impl InitSettings {
+    /// Reads them; what is wrong is noted in `config`, which must be finished before they are used.
+    pub(crate) fn read(config: &mut Config) -> Self {
+        let data = data(config);
+        Self { log: LogSettings::read(config, &data), json: config.switch("json"), data }
+    }
 }
 
 impl Settings {
     /// Reads them; what is wrong is noted in `config`, which must be finished before they are used.
     pub(crate) fn read(config: &mut Config) -> Self {
-        let data: PathBuf = config.get_or("data", "./weir-data".into());
+        let data = data(config);
         let settings = Self {
-            listen: config.get_or("listen", SocketAddr::from(([127, 0, 0, 1], 8080))),
-            log: config.get_or("log_url", LogUrl::Sqlite(data.join("log.db"))),
+            listen: config.listen(8080),
+            log: LogSettings::read(config, &data),
             store: config.get_or("store_url", StoreUrl::Sqlite(data.join("store.db"))),
-            partitions: config.get_with("partitions", partitions),
-            dedup_window_micros: config.get_with("dedup_window", days),
             open: config.switch("open"),
             demo: config.switch("demo"),
             test_clock: config.switch("test_clock"),
-            telemetry: Telemetry::from_config(config),
             data,
         };
         settings.check(config);
@@ -70,12 +97,16 @@ impl Settings {
         if self.demo && self.test_clock {
             config.refuse("--demo posts at the pace of the real clock; leave one of --demo and --test-clock out");
         }
-        if let (LogUrl::Sqlite(log), StoreUrl::Sqlite(store)) = (&self.log, &self.store)
+        if let (LogUrl::Sqlite(log), StoreUrl::Sqlite(store)) = (&self.log.url, &self.store)
             && log == store
         {
             config.refuse("--log and --store name one file; give the tables a file of their own");
         }
     }
+}
+
+fn data(config: &mut Config) -> PathBuf {
+    config.get_or("data", "./weir-data".into())
 }
 
 fn partitions(text: &str) -> Result<u32, String> {
@@ -89,4 +120,55 @@ fn days(text: &str) -> Result<i64, String> {
     let days = text.strip_suffix('d').unwrap_or(text).parse::<i64>().ok().filter(|days| (1..=3_650).contains(days));
     days.map(|days| days * 86_400_000_000)
         .ok_or_else(|| "must be a number of days from 1 to 3650, such as 28d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_lifecycle::{Program, Source, TELEMETRY_SETTINGS};
+
+    use super::*;
+
+    fn up(arguments: &[&str], variables: &[(&str, &str)]) -> (Settings, Vec<String>) {
+        let program = Program { name: "weir up", about: "", settings: &[UP, TELEMETRY_SETTINGS], elsewhere: &[] };
+        let source = Source::of(arguments.iter().copied(), variables.iter().copied());
+        let mut config = Config::load(&program, &source).unwrap();
+        let settings = Settings::read(&mut config);
+        (settings, config.finish().map_or_else(|error| error.problems, |()| Vec::new()))
+    }
+
+    #[test]
+    fn two_urls_are_all_that_many_machines_take() {
+        let variables = [
+            ("WEIR_LOG_URL", "kafka://a:9092,b:9092/weir"),
+            ("WEIR_STORE_URL", "postgres://weir@db/weir"),
+            ("WEIR_KAFKA_SECURITY_PROTOCOL", "SSL"),
+        ];
+        let (settings, problems) = up(&["--listen", "localhost:0", "--partitions", "12"], &variables);
+        assert_eq!(problems, [""; 0]);
+        assert!(matches!(settings.log.url, LogUrl::Kafka { .. }));
+        assert!(matches!(settings.store, StoreUrl::Postgres(_)));
+        assert_eq!(settings.log.options.partitions, Some(12));
+        assert_eq!(settings.log.options.client.names().collect::<Vec<_>>(), ["security.protocol"]);
+        assert!(settings.listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn what_the_log_promises_is_not_for_settings_to_change() {
+        let (_, problems) = up(&["--store", "postgres://weir@db/weir?schema=Weir"], &[("WEIR_KAFKA_ACKS", "1")]);
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("WEIR_KAFKA_*: acks can't be set"), "{problems:?}");
+        assert!(problems[1].starts_with("--store: the value can't be used: schema=Weir"), "{problems:?}");
+    }
+
+    #[test]
+    fn init_reads_the_file_of_weir_up() {
+        let program =
+            Program { name: "weir init", about: "", settings: &[INIT, TELEMETRY_SETTINGS], elsewhere: &[ALL] };
+        let file = "store_url = \"postgres://x\"\nlisten = \"0.0.0.0:80\"\nlog_url = \"kafka://a:1/w\"";
+        let source = Source::of(["--config", "weir.toml", "--json"], []).with_file("weir.toml", file);
+        let mut config = Config::load(&program, &source).unwrap();
+        let settings = InitSettings::read(&mut config);
+        assert_eq!(config.finish(), Ok(()));
+        assert!(settings.json && matches!(settings.log.url, LogUrl::Kafka { .. }));
+    }
 }

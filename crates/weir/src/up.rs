@@ -1,38 +1,25 @@
 //! `weir up`: ingest, projector and query API in one process.
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use weir_event::{Clock, Position};
-use weir_event_log::{EventLog, LogUrl, OpenError, OpenOptions};
-use weir_http::{ServeOptions, WrapOptions, serve, wrap};
-use weir_ingest::Ingest;
-use weir_ingest::bootstrap::{self, BootstrapError, OpenSettings};
-use weir_lifecycle::{
-    Config, ConfigError, Exit, Health, Help, Metrics, Program, Source, Supervisor, TELEMETRY_SETTINGS, causes, signals,
-    start_logging,
-};
+use weir_event_log::OpenError;
+use weir_http::{Server, WrapOptions, bind};
+use weir_ingest::bootstrap::BootstrapError;
+use weir_ingest::{Follower, Ingest};
+use weir_lifecycle::{Exit, Failure, Program, Source, TELEMETRY_SETTINGS, launch};
+use weir_projector::Parts;
 use weir_query_api::{Acknowledged, QueryApi};
-use weir_store::Store;
 
 use crate::directory::Directory;
+use crate::first_start::{Begun, begin, take_log_directory};
 use crate::keys_file::KeysFile;
 use crate::settings::{Settings, UP};
-use crate::{USAGE, demo, first_words, surface};
-
-/// The workspace of a first start.
-const WORKSPACE: &str = "default";
-/// From the first signal on; connections are cut a little earlier.
-const DEADLINE: Duration = Duration::from_secs(20);
-const SERVE: ServeOptions = ServeOptions { header_timeout: Duration::from_secs(30), deadline: Duration::from_secs(10) };
+use crate::{demo, first_words};
 
 const PROGRAM: Program<'static> = Program {
     name: "weir up",
@@ -42,112 +29,84 @@ const PROGRAM: Program<'static> = Program {
 };
 
 /// Reads the configuration and runs until a signal.
-#[expect(clippy::print_stdout, reason = "help goes to standard output")]
 pub(crate) fn main() -> ExitCode {
-    let mut config = match Config::load(&PROGRAM, &Source::process(2)) {
-        Ok(config) => config,
-        Err(Help(text)) => {
-            print!("{text}");
-            return ExitCode::SUCCESS;
-        }
-    };
-    let settings = Settings::read(&mut config);
-    if let Err(problems) = config.finish() {
-        eprintln!("{problems}");
-        return ExitCode::from(ConfigError::EXIT_CODE);
-    }
-    if let Err(error) = start_logging(&settings.telemetry) {
-        eprintln!("weir: {}", causes(&error));
-        return ExitCode::FAILURE;
-    }
-    match crate::runtime().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(settings))) {
-        Ok(exit) => exit.leave(),
-        Err(error) => {
-            eprintln!("weir: {}", causes(error.as_ref()));
-            ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
-        }
-    }
+    launch(&PROGRAM, &Source::process(2), Settings::read, run)
 }
 
 /// What the operator asked for doesn't fit what is there: no retry will help.
 pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
-    let log = error.downcast_ref::<OpenError>();
-    let made = error.downcast_ref::<BootstrapError>();
-    log.is_some_and(|e| matches!(e, OpenError::PartitionsDiffer { .. } | OpenError::BadPartitions { .. }))
-        || made.is_some_and(|e| !matches!(e, BootstrapError::Read(_) | BootstrapError::Append(_)))
+    error.downcast_ref().is_some_and(OpenError::is_configuration)
+        || error.downcast_ref().is_some_and(BootstrapError::is_configuration)
 }
 
-async fn run(settings: Settings) -> anyhow::Result<Exit> {
-    let directory = Directory::take(&settings.data)?;
-    let _log_directory = take_log_directory(&settings)?;
-    let listener = TcpListener::bind(settings.listen).await;
-    let listener = listener.with_context(|| format!("can't listen on {}", settings.listen))?;
-    let at = listener.local_addr()?;
-    let metrics = Metrics::install()?;
-    let health = Health::default();
+async fn run(settings: Settings) -> Result<Exit, Failure> {
+    let (directory, listener) = take(&settings).await?;
+    let _log_directory = take_log_directory(&settings.log.url, &settings.data)?;
+    let mut server = Server::open(listener, wrapping(&settings))?;
     let clock = if settings.test_clock { Clock::test() } else { Clock::system() };
-
-    let log =
-        weir_event_log::open(&settings.log, OpenOptions { partitions: settings.partitions, ..OpenOptions::default() })
-            .await?;
-    let opening = OpenSettings { dedup_window_micros: settings.dedup_window_micros };
-    let opened = bootstrap::open_log(log.as_ref(), &opening, &clock).await?;
-    let first_keys = first_start(&directory, log.as_ref(), &clock).await?;
-    let store = weir_store::open(&settings.store).await?;
-    store.bind(opened.lineage).await?;
-
-    let mut supervisor = Supervisor::new(DEADLINE);
-    let ingest = start_ingest(&mut supervisor, &log, &settings, &clock, &health).await?;
-    let query = start_query(&mut supervisor, &store, &ingest, &settings, &clock, &health).await?;
-    start_projector(&mut supervisor, &log, &store, &clock, &health);
-    let router = Router::new().merge(ingest.router()).merge(query).merge(surface::router(health, metrics.clone()));
-    start_server(&mut supervisor, listener, wrap(router, wrap_options(&settings)));
-    let stop = supervisor.shutdown();
-    supervisor.spawn("metrics", async move {
-        metrics.keep(stop).await;
-        anyhow::Ok(())
-    });
-    say_ready(at, &settings, &directory, first_keys.as_ref());
+    let health = server.health().clone();
+    let Some(started) = server.starting(Started::start(&settings, &directory, &clock, health)).await else {
+        return Ok(server.run().await);
+    };
+    let Started { begun, ingest, follower, parts } = started?;
+    let query = query_api(&mut server, &parts, &ingest, settings.open);
+    let stop = server.shutdown();
+    server.tasks().spawn("ingest", follower.run(stop.clone()));
+    server.tasks().spawn("projector", weir_projector::work(parts, stop));
+    server.serve(Router::new().merge(ingest.router()).merge(query));
+    server.say_ready();
+    say_first_words(&server, &settings, &directory, begun.first_keys.as_ref());
     if settings.demo {
         let keys = KeysFile::read(&directory.file("keys.json"))?;
-        supervisor.spawn("demo", demo::run(at, keys.map(|keys| keys.write), supervisor.shutdown()));
+        let shop = demo::run(server.at(), keys.map(|keys| keys.write), server.shutdown());
+        server.tasks().spawn("demo", shop);
     }
-    let exit = supervisor.run(signals()?).await;
-    log.close().await;
+    let exit = server.run().await;
+    begun.log.close().await;
     Ok(exit)
 }
 
-/// A log outside the data directory has one writer too.
-fn take_log_directory(settings: &Settings) -> anyhow::Result<Option<Directory>> {
-    let LogUrl::Sqlite(log) = &settings.log else { return Ok(None) };
-    let directory = log.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let same = directory.canonicalize().is_ok_and(|path| settings.data.canonicalize().is_ok_and(|data| data == path));
-    if same { Ok(None) } else { Directory::take(directory).map(Some) }
-}
-
-/// Makes the first workspace if there is none; answers its keys if it made them.
-async fn first_start(directory: &Directory, log: &dyn EventLog, clock: &Clock) -> anyhow::Result<Option<KeysFile>> {
-    if bootstrap::has_workspace(log).await? {
-        return Ok(None);
+/// The directory and the port. Who is refused one of them leaves nothing behind; of both, the directory's holder is
+/// worth telling.
+async fn take(settings: &Settings) -> Result<(Directory, TcpListener), Failure> {
+    if settings.data.exists() {
+        let directory = Directory::take(&settings.data)?;
+        return Ok((directory, bind(settings.listen).await?));
     }
-    let keys = KeysFile::read_or_make(&directory.file("keys.json"), WORKSPACE)?;
-    bootstrap::make_workspace(log, &keys.workspace, &keys.hashes(), "weir up", clock).await?;
-    Ok(Some(keys))
+    let listener = bind(settings.listen).await?;
+    Ok((Directory::take(&settings.data)?, listener))
 }
 
-async fn start_ingest(
-    supervisor: &mut Supervisor,
-    log: &Arc<dyn EventLog>,
-    settings: &Settings,
-    clock: &Clock,
-    health: &Health,
-) -> anyhow::Result<Ingest> {
-    let mut ingest_settings = weir_ingest::Settings::new(clock.clone());
-    ingest_settings.open = settings.open;
-    ingest_settings.health = health.clone();
-    let (ingest, follower) = Ingest::start(log.clone(), ingest_settings).await?;
-    supervisor.spawn("ingest", follower.run(supervisor.shutdown()));
-    Ok(ingest)
+/// What the services are made of.
+struct Started {
+    begun: Begun,
+    ingest: Ingest,
+    follower: Follower,
+    parts: Parts,
+}
+
+impl Started {
+    /// Waits for the log, not for the store: writes are taken without it.
+    async fn start(
+        settings: &Settings,
+        directory: &Directory,
+        clock: &Clock,
+        health: weir_lifecycle::Health,
+    ) -> Result<Self, Failure> {
+        let component = health.component("log");
+        let begun = begin(&settings.log, &directory.file("keys.json"), clock, &component, "weir up").await?;
+        drop(component);
+        let store = weir_store::open(&settings.store).await?;
+        weir_projector::bind(store.as_ref(), begun.opened.lineage).await?;
+        let ingest = weir_ingest::Settings {
+            open: settings.open,
+            health: health.clone(),
+            ..weir_ingest::Settings::new(clock.clone())
+        };
+        let (ingest, follower) = weir_ingest::start_on(&begun.log, ingest).await?;
+        let (log, lineage, clock) = (Arc::clone(&begun.log), begun.opened.lineage, clock.clone());
+        Ok(Self { begun, ingest, follower, parts: Parts { log, lineage, store, clock, health } })
+    }
 }
 
 /// Ingest tells the query API what it has acknowledged, and nothing else: whoever posts and then asks sees it.
@@ -159,81 +118,31 @@ impl Acknowledged for Told {
     }
 }
 
-async fn start_query(
-    supervisor: &mut Supervisor,
-    store: &Arc<dyn Store>,
-    ingest: &Ingest,
-    settings: &Settings,
-    clock: &Clock,
-    health: &Health,
-) -> anyhow::Result<Router> {
-    let mut query_settings = weir_query_api::Settings::new(clock.clone());
-    query_settings.open = settings.open;
-    query_settings.acknowledged = Some(Arc::new(Told(ingest.acknowledged())));
-    let query = QueryApi::start(store.clone(), query_settings).await?;
-    let router = query.router();
-    let (component, stop) = (health.component("query-api"), supervisor.shutdown());
-    supervisor.spawn("query-api", async move {
-        query.watch(component, stop).await;
+fn query_api(server: &mut Server, parts: &Parts, ingest: &Ingest, open: bool) -> Router {
+    let mut settings = weir_query_api::Settings::new(parts.clock.clone());
+    settings.open = open;
+    settings.acknowledged = Some(Arc::new(Told(ingest.acknowledged())));
+    settings.shutdown = server.shutdown();
+    let query = QueryApi::new(Arc::clone(&parts.store), settings);
+    let (router, component) = (query.router(), server.health().component("query-api"));
+    server.tasks().spawn("query-api", async move {
+        query.watch(component).await;
         anyhow::Ok(())
     });
-    Ok(router)
+    router
 }
 
-/// The projector has threads of its own: folding a large batch must not hold up requests, nor the timeline a membership.
-fn start_projector(
-    supervisor: &mut Supervisor,
-    log: &Arc<dyn EventLog>,
-    store: &Arc<dyn Store>,
-    clock: &Clock,
-    health: &Health,
-) {
-    let component = health.component("projector");
-    component.not_ready("the tables are being read");
-    let stop = supervisor.shutdown();
-    let (log, store, clock) = (log.clone(), store.clone(), clock.clone());
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let work = move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let ended = match runtime {
-            Ok(runtime) => {
-                runtime.block_on(weir_projector::run(log, store, clock, component, stop)).map_err(anyhow::Error::from)
-            }
-            Err(error) => Err(error.into()),
-        };
-        // Nobody listens when the process is past its deadline.
-        let _ = tell.send(ended);
-    };
-    let spawned = std::thread::Builder::new().name("projector".to_owned()).spawn(work);
-    supervisor.spawn("projector", async move {
-        spawned.context("can't start the projector's thread")?;
-        told.await.context("the projector's thread ended without a word")?
-    });
-}
-
-fn start_server(supervisor: &mut Supervisor, listener: TcpListener, router: Router) {
-    let stop: CancellationToken = supervisor.shutdown();
-    supervisor.spawn("http", async move {
-        let cut = serve(listener, router, stop, SERVE).await;
-        if cut > 0 {
-            tracing::warn!(connections = cut, "connections were cut: they had not finished within the deadline");
-        }
-        anyhow::Ok(())
-    });
-}
-
-fn wrap_options(settings: &Settings) -> WrapOptions {
+fn wrapping(settings: &Settings) -> WrapOptions {
     let clock = (HeaderName::from_static("weir-clock"), HeaderValue::from_static("test"));
     WrapOptions { open: settings.open, headers: settings.test_clock.then_some(clock).into_iter().collect() }
 }
 
-/// Standard output: the ready line first, and what a first start has to say behind it.
-#[expect(clippy::print_stdout, reason = "the ready line is for standard output")]
-fn say_ready(at: SocketAddr, settings: &Settings, directory: &Directory, first_keys: Option<&KeysFile>) {
-    println!("ready: http://{at}");
+/// What a first start has to say, behind the ready line.
+#[expect(clippy::print_stdout, reason = "the keys are for standard output")]
+fn say_first_words(server: &Server, settings: &Settings, directory: &Directory, first_keys: Option<&KeysFile>) {
     match first_keys {
-        Some(_) if settings.open => println!("\n{}", first_words::tour(at, None)),
-        Some(keys) => println!("{}", first_words::first_start(keys, &directory.file("keys.json"), at)),
+        Some(_) if settings.open => println!("\n{}", first_words::tour(server.at(), None)),
+        Some(keys) => println!("{}", first_words::first_start(keys, &directory.file("keys.json"), server.at())),
         None => {}
     }
 }

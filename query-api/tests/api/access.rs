@@ -63,7 +63,7 @@ async fn the_version_asks_for_no_key_and_says_nothing_of_tables() {
 #[tokio::test]
 async fn what_is_asked_wrongly_is_refused_by_method_and_path() {
     let world = world().await;
-    let router = weir_query_api::QueryApi::start(world.store.clone(), world.settings()).await.unwrap().router();
+    let router = weir_query_api::QueryApi::new(world.store.clone(), world.settings()).router();
     let router = weir_http::wrap(router, weir_http::WrapOptions::default());
     let request = axum::http::Request::delete("/api/status").body(axum::body::Body::empty()).unwrap();
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();

@@ -13,7 +13,7 @@ use crate::world::*;
 async fn nothing_is_answered_in_part_while_the_tables_are_filled() {
     let mut world = World::unfilled().await;
     world.event(&user("13"), "cart.added", TEN - 1, "");
-    let api = QueryApi::start(world.store.clone(), world.settings()).await.unwrap();
+    let api = QueryApi::new(world.store.clone(), world.settings());
     assert!(api.not_ready().await.is_some_and(|reason| reason.contains("rebuilding")));
     let client = Client::of(&api);
     for key in ["read", "nonsense"] {
@@ -54,15 +54,25 @@ async fn lag_is_what_is_on_the_log_and_not_in_the_tables() {
     world.store.tell_ends(&[(Stream::Events, 0, 5), (Stream::Control, 0, 3)], TEN).await.unwrap();
     let shown = status("operator").await;
     assert_eq!((&shown["lag"], &shown["generation"]), (&json!(2), &json!(1)));
-    assert_eq!(shown["partitions"], json!([{"partition": 0, "position": 3, "end": 5, "lag": 2}]));
+    assert_eq!(shown["partitions"], json!([{"partition": 0, "position": 3, "end": 5, "lag": 2, "lag_seconds": 0.0}]));
     let shown = status("read").await;
     assert_eq!((&shown["lag"], shown.get("partitions"), shown.get("quarantine")), (&json!(2), None, None));
     world.at(TEN + 5 * SECOND);
-    assert_eq!(status("read").await["lag"], 2);
+    let shown = status("read").await;
+    assert_eq!((&shown["lag"], &shown["lag_seconds"]), (&json!(2), &json!(5.0)));
     world.at(TEN + 5 * SECOND + 1);
-    assert_eq!(status("read").await["lag"], json!(null), "who tells the end is away");
+    let shown = status("read").await;
+    assert_eq!((&shown["lag"], &shown["lag_seconds"]), (&json!(null), &json!(null)), "who tells the end is away");
     world.fold().await;
     assert_eq!(status("read").await["lag"], json!(null));
+    world.store.tell_ends(&[(Stream::Events, 0, 5)], TEN + 5 * SECOND).await.unwrap();
+    let shown = status("read").await;
+    assert_eq!((&shown["lag"], &shown["lag_seconds"]), (&json!(0), &json!(0.0)));
+    world.store.tell_ends(&[(Stream::Events, 0, 9)], TEN + 7 * SECOND).await.unwrap();
+    world.at(TEN + 8 * SECOND);
+    let shown = status("read").await;
+    assert_eq!((&shown["lag"], &shown["lag_seconds"]), (&json!(4), &json!(3.0)), "nothing more was there 3 s ago");
+    world.at(TEN + 20 * SECOND);
     let told = Told::new(Some(position(Stream::Events, 6)));
     let settings = Settings { acknowledged: Some(Arc::new(told)), ..world.settings() };
     let headers = [("authorization", "Bearer read"), ("prefer", "wait=0")];
@@ -139,21 +149,43 @@ async fn a_fill_shows_how_far_it_is_and_never_that_it_is_done() {
 #[tokio::test]
 async fn health_follows_the_tables() {
     let world = World::unfilled().await;
-    let api = QueryApi::start(world.store.clone(), world.settings()).await.unwrap();
-    let health = weir_lifecycle::Health::default();
-    let shutdown = tokio_util::sync::CancellationToken::new();
-    let (component, stop) = (health.component("tables"), shutdown.clone());
-    let task = tokio::spawn(async move { api.watch(component, stop).await });
+    let settings = world.settings();
+    let (health, shutdown) = (weir_lifecycle::Health::default(), settings.shutdown.clone());
+    let api = QueryApi::new(world.store.clone(), settings);
+    let component = health.component("tables");
+    let task = tokio::spawn(async move { api.watch(component).await });
     while !health.report().reasons().contains("rebuilding") {
         tokio::task::yield_now().await;
     }
     world.store.promote(world.tables.generation.id(), None).await.unwrap();
+    let begun = std::time::Instant::now();
     while !health.report().ready {
         tokio::task::yield_now().await;
     }
+    assert!(begun.elapsed() < std::time::Duration::from_millis(250), "the store's change is the sign, not a timer");
     shutdown.cancel();
     task.await.unwrap();
     assert!(!health.report().ready);
+}
+
+#[tokio::test]
+async fn who_waits_does_not_hold_the_process_up() {
+    let world = World::new().await;
+    let settings = world.settings();
+    let shutdown = settings.shutdown.clone();
+    let client = world.api_with(settings).await;
+    let begun = std::time::Instant::now();
+    let token = position(Stream::Events, 1_000).to_string();
+    let headers = [("authorization", "Bearer read"), ("weir-after", token.as_str()), ("prefer", "wait=60")];
+    let waiting = client.ask("/api/segments", &headers);
+    let stopping = async {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        shutdown.cancel();
+    };
+    let (answer, ()) = tokio::join!(waiting, stopping);
+    answer.refused(503, "shutting_down");
+    assert!(answer.headers.contains_key("retry-after"));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }
 
 #[tokio::test]

@@ -229,7 +229,7 @@ impl World {
 
     pub async fn api_with(&self, settings: Settings) -> Client {
         let store: Arc<dyn Store> = self.store.clone();
-        Client::of(&QueryApi::start(store, settings).await.unwrap())
+        Client::of(&QueryApi::new(store, settings))
     }
 }
 

@@ -17,6 +17,11 @@ pub(super) enum Fitting {
     Operator,
 }
 
+/// What was given on the line can't be used: nothing was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unusable(String);
+
 /// A service and the key to ask it with.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -28,8 +33,9 @@ impl Client {
     pub(super) fn new(service: &Service, fitting: Fitting) -> anyhow::Result<Self> {
         let listen = || std::env::var("WEIR_LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
         let base = service.url.clone().unwrap_or_else(|| format!("http://{}", listen()));
-        let base =
-            Url::parse(&base).with_context(|| format!("--url {base} is no URL, such as http://127.0.0.1:8080"))?;
+        let unusable = || Unusable(format!("--url {base} is no URL, such as http://127.0.0.1:8080"));
+        let base = Url::parse(&base).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let base = base.filter(Url::has_host).ok_or_else(unusable)?;
         let key = match &service.key {
             Some(key) => Some(key.clone()),
             None => KeysFile::read(&service.data.join("keys.json"))?.map(|keys| match fitting {

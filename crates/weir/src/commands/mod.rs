@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use weir_lifecycle::{ConfigError, Source, TELEMETRY_SETTINGS, settings};
 
 use crate::USAGE;
 use client::{Client, Fitting};
@@ -22,7 +23,7 @@ struct Line {
     command: Command,
 }
 
-const AFTER_HELP: &str = "`weir up` runs the service; `weir up --help` lists its settings. All others but `weir log` talk to a running one.\n\
+const AFTER_HELP: &str = "`weir up` runs the service, `weir init` makes a log for services by themselves; --help lists their settings. All others but `weir log` talk to a running service.\n\
                           Exit: 0 done, 1 refused or failed, 64 wrong usage or configuration.";
 
 /// Which service is meant, and how to answer.
@@ -47,6 +48,9 @@ enum Command {
     /// Run ingest, projector and query API in one process
     #[command(disable_help_flag = true)]
     Up,
+    /// Make a log for services by themselves: topics, first record, workspace, keys
+    #[command(disable_help_flag = true)]
+    Init,
     /// Workspaces (with the operator key)
     #[command(subcommand)]
     Workspaces(Workspaces),
@@ -146,12 +150,18 @@ pub(crate) fn main() -> ExitCode {
             return if usage { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    let unknown = weir_lifecycle::unknown_variables(&[settings::ALL, TELEMETRY_SETTINGS], &Source::process(1));
+    if !unknown.is_empty() {
+        eprintln!("{}", ConfigError { problems: unknown });
+        return ExitCode::from(USAGE);
+    }
     let ran = crate::runtime().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(carry_out(line)));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir: {}", weir_lifecycle::causes(error.as_ref()));
-            let usage = error.is::<crate::copy::Unusable>() || crate::up::is_usage(&error);
+            let usage =
+                error.is::<client::Unusable>() || error.is::<crate::copy::Unusable>() || crate::up::is_usage(&error);
             if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
@@ -161,8 +171,8 @@ async fn carry_out(line: Line) -> anyhow::Result<()> {
     let client = |fitting| Client::new(&line.service, fitting);
     let show = if line.service.json { show::json } else { show::text };
     let answer = match line.command {
-        // `weir up` was told apart before the line was read.
-        Command::Up => return Ok(()),
+        // They were told apart before the line was read.
+        Command::Up | Command::Init => return Ok(()),
         Command::Workspaces(Workspaces::Create { slug }) => {
             client(Fitting::Operator)?.post("/api/workspaces", &json!({"slug": slug})).await?
         }

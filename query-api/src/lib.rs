@@ -2,6 +2,7 @@
 
 mod access;
 mod answer;
+mod asking;
 mod cursor;
 mod definitions;
 mod explain;
@@ -13,7 +14,9 @@ mod keys;
 mod pace;
 mod people;
 mod profiles;
+mod quarantine;
 mod reading;
+mod rebuilds;
 mod scores;
 mod segments;
 mod service;

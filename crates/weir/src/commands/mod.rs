@@ -1,6 +1,8 @@
 //! Commands that talk to a running service, over the same HTTP as everybody.
 
 mod client;
+mod quarantine;
+mod rebuild;
 mod show;
 
 use std::process::ExitCode;
@@ -55,6 +57,12 @@ enum Command {
     /// Segments of the workspace
     #[command(subcommand)]
     Segments(Segments),
+    /// Rebuilds: fill new tables beside those that are read, compare, switch (with the operator key)
+    #[command(subcommand)]
+    Rebuild(rebuild::Rebuild),
+    /// Records that could not be taken in (with the operator key)
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// How far the tables are, and what each segment's state is
     Status,
 }
@@ -166,6 +174,10 @@ async fn carry_out(line: Line) -> anyhow::Result<()> {
             change_segment(&client(Fitting::Admin)?, command).await?
         }
         Command::Segments(command) => read_segments(&client(Fitting::Read)?, command).await?,
+        Command::Rebuild(command) => {
+            return rebuild::run(&client(Fitting::Operator)?, command, line.service.json).await;
+        }
+        Command::Quarantine(command) => quarantine::run(&client(Fitting::Operator)?, command).await?,
         Command::Status => client(Fitting::Operator)?.get("/api/status").await?,
     };
     show(&answer)

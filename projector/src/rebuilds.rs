@@ -46,7 +46,8 @@ impl UnderWay {
 
 /// Whether a rebuild needs the generation.
 pub(crate) fn needs(rebuilds: &[NotedRebuild], id: GenerationId) -> bool {
-    let newest = rebuilds.iter().rfind(|noted| noted.rebuild.generation > 0).map(|noted| noted.id);
+    // One that was refused, or is only asked for, never had a generation.
+    let newest = rebuilds.iter().rfind(|noted| noted.rebuild.generation != 0).map(|noted| noted.id);
     rebuilds.iter().any(|noted| {
         let rebuild = &noted.rebuild;
         let left = rebuild.state == RebuildState::Promoted && rebuild.reason.is_none() && newest == Some(noted.id);

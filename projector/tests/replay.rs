@@ -127,7 +127,7 @@ fn poison_is_set_aside_and_the_partition_goes_on() {
         project(&log, &store, 1).await;
         let live = store.live().await.unwrap().unwrap();
         let mut view = live.view().await.unwrap();
-        let set_aside = view.quarantine(10).await.unwrap();
+        let set_aside = view.quarantine(None, 10).await.unwrap();
         assert_eq!(set_aside.iter().map(|q| q.offset).collect::<Vec<_>>(), [0, 1, 2]);
         assert!(set_aside[2].reason.contains("nobody"), "{}", set_aside[2].reason);
         let counts = view.counts().await.unwrap();

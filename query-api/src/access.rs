@@ -53,6 +53,8 @@ pub(crate) enum Access {
     Admin,
     /// Keys that may read, and the operator's.
     Status,
+    /// The operator's.
+    Operator,
 }
 
 impl Access {
@@ -65,6 +67,7 @@ impl Access {
             }
             Self::Read => (caller.reads, "this key may only write; use a read or admin key"),
             Self::Admin => (caller.admin, "only an admin key of the workspace may ask this"),
+            Self::Operator => (caller.operator, "only the operator key may ask this"),
             Self::Status => {
                 (caller.reads || caller.operator, "this key may only write; use a read, admin or operator key")
             }

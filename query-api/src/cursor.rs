@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
-use weir_event::{ProfileId, Timestamp};
+use weir_event::{ProfileId, Stream, Timestamp};
 use weir_http::Problem;
 
 /// A place in the list of a segment's members.
@@ -73,6 +73,29 @@ impl ScorePlace {
     }
 }
 
+/// A place among the records set aside: the first one to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QuarantinePlace(pub(crate) Stream, pub(crate) u32, pub(crate) u64);
+
+impl QuarantinePlace {
+    const LIST: &str = "quarantine";
+
+    pub(crate) fn seal(self) -> String {
+        let Self(stream, partition, offset) = self;
+        seal(Self::LIST, [&partition.to_be_bytes(), &offset.to_be_bytes()[..], stream.name().as_bytes()].concat())
+    }
+
+    /// # Errors
+    /// 400 `cursor_invalid`.
+    pub(crate) fn open(cursor: &str) -> Result<Self, Problem> {
+        let bytes = open(Self::LIST, cursor)?;
+        let mut parts = Parts(&bytes);
+        let (partition, offset) = (parts.take().map(u32::from_be_bytes)?, parts.take().map(u64::from_be_bytes)?);
+        let stream = std::str::from_utf8(parts.0).ok().and_then(Stream::parse);
+        Ok(Self(stream.ok_or_else(Problem::cursor_invalid)?, partition, offset))
+    }
+}
+
 /// Reads a cursor's bytes from the front.
 struct Parts<'a>(&'a [u8]);
 
@@ -133,6 +156,9 @@ mod tests {
         assert_eq!(MemberPlace::open("members 1 a", &place().seal("members 1 a")).unwrap(), place());
         let score = ScorePlace { score: -1, after: (i128::MIN, ProfileId(Uuid::max())) };
         assert_eq!(ScorePlace::open("score 1 a", &score.seal("score 1 a")).unwrap(), score);
+        let aside = QuarantinePlace(Stream::Control, 7, u64::MAX);
+        assert_eq!(QuarantinePlace::open(&aside.seal()).unwrap(), aside);
+        assert!(QuarantinePlace::open(&place().seal("quarantine")).is_err(), "a place of other bytes");
         for list in ["members 1 b", "members 2 a", ""] {
             let problem = MemberPlace::open(list, &place().seal("members 1 a")).unwrap_err();
             assert_eq!((problem.status().as_u16(), problem.code()), (400, "cursor_invalid"), "{list}");

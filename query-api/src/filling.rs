@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use weir_event::Stream;
-use weir_store::{GenerationInfo, Progress, Projection, StoreError};
+use weir_store::{GenerationId, GenerationInfo, Progress, Projection, Purpose, StoreError};
 
 use crate::lag::Lags;
 use crate::service::Api;
@@ -14,7 +14,7 @@ use crate::service::Api;
 /// For how long what was told about the log's end is believed.
 const ENDS_MICROS: i64 = 5_000_000;
 /// What progress shows at most before the generation is read.
-const ALMOST: f64 = 0.999;
+pub(crate) const ALMOST: f64 = 0.999;
 
 /// Where the partitions of `events.v1` end, as far as that is known.
 pub(crate) type Ends = BTreeMap<u32, u64>;
@@ -107,41 +107,89 @@ impl Api {
         Ok(partitions(progress, &ends, &self.lags, count, now))
     }
 
-    /// The generation that is being filled: the newest one, if it came after the one that is read.
+    /// The generation that is being filled to be read as soon as it can be: the newest one, if it came after the one that
+    /// is read. Rebuilds have a status of their own.
     pub(crate) async fn filling(&self) -> Result<Option<Filling>, StoreError> {
         let generations = self.tables.store.generations().await?;
         let live = generations.iter().find(|info| info.live);
-        let newest = generations.iter().max_by_key(|info| info.id);
+        let switches = generations.iter().filter(|info| info.purpose == Purpose::Switch);
+        let newest = switches.max_by_key(|info| info.id);
         let Some(filling) = newest.filter(|newest| live.is_none_or(|live| live.id < newest.id)) else {
             return Ok(None);
         };
-        let progress = match self.progress_of(filling).await {
-            // It was removed since, or is read since.
-            Err(StoreError::NoGeneration(_)) => return Ok(None),
-            progress => progress?,
-        };
-        let mut ends = self.ends().await?;
-        if let Some(live) = live {
-            // What is read lies behind no end that is known.
-            for (partition, next) in events_next(&self.progress_of(live).await?) {
-                let end = ends.entry(partition).or_insert(next);
-                *end = (*end).max(next);
-            }
-        }
-        let end: u64 = ends.values().sum();
-        let done: u64 = ends.iter().map(|(partition, end)| slowest(&progress, *partition).0.min(*end)).sum();
-        #[allow(clippy::cast_precision_loss)] // A share for people; beyond 2^53 records its last digits don't matter.
-        let share = if end == 0 { 0.0 } else { done as f64 / end as f64 };
-        Ok(Some(Filling {
+        Ok(self.far(filling.id, &generations).await?.map(|far| Filling {
             generation: filling.id.0,
-            progress: share.min(ALMOST),
-            eta_seconds: self.pace.eta(filling.id, done, end, Instant::now()),
+            progress: far.share().min(ALMOST),
+            eta_seconds: far.eta_seconds(),
             bound: filling.bound,
         }))
     }
 
-    async fn progress_of(&self, generation: &GenerationInfo) -> Result<Vec<Progress>, StoreError> {
-        self.tables.store.generation(generation.id).await?.progress().await
+    /// Looks at every generation that isn't read, so that their pace is known when somebody asks.
+    pub(crate) async fn look(&self) -> Result<(), StoreError> {
+        let generations = self.tables.store.generations().await?;
+        self.pace.keep(|id| generations.iter().any(|info| info.id == id));
+        for info in generations.iter().filter(|info| !info.live) {
+            self.far(info.id, &generations).await?;
+        }
+        Ok(())
+    }
+
+    /// How far a generation is on its way along the log; `None` if it isn't there (any more).
+    pub(crate) async fn far(
+        &self,
+        id: GenerationId,
+        generations: &[GenerationInfo],
+    ) -> Result<Option<Far>, StoreError> {
+        let Some(progress) = self.progress_of(id).await? else { return Ok(None) };
+        let mut ends = self.ends().await?;
+        if let Some(live) = generations.iter().find(|info| info.live) {
+            // What is read lies behind no end that is known.
+            for (partition, next) in events_next(&self.progress_of(live.id).await?.unwrap_or_default()) {
+                let end = ends.entry(partition).or_insert(next);
+                *end = (*end).max(next);
+            }
+        }
+        let end = ends.values().sum();
+        let done = ends.iter().map(|(partition, end)| slowest(&progress, *partition).0.min(*end)).sum();
+        Ok(Some(Far { done, end, rate: self.pace.look(id, done, Instant::now()) }))
+    }
+
+    async fn progress_of(&self, id: GenerationId) -> Result<Option<Vec<Progress>>, StoreError> {
+        let read = async { self.tables.store.generation(id).await?.progress().await };
+        match read.await {
+            // It was removed since.
+            Err(StoreError::NoGeneration(_)) => Ok(None),
+            read => read.map(Some),
+        }
+    }
+}
+
+/// How far a generation is on its way along the log, in records of `events.v1`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Far {
+    done: u64,
+    end: u64,
+    /// Records a second lately, as this process saw it; `None` while there is no telling.
+    pub(crate) rate: Option<f64>,
+}
+
+#[allow(clippy::cast_precision_loss)] // For people; beyond 2^53 records the last digits don't matter.
+impl Far {
+    /// The share that is done.
+    pub(crate) fn share(self) -> f64 {
+        if self.end == 0 { 0.0 } else { self.done as f64 / self.end as f64 }
+    }
+
+    /// Seconds until the rest is done; `None` while there is no telling.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates, and is not negative.
+    pub(crate) fn eta_seconds(self) -> Option<u64> {
+        let left = self.end.saturating_sub(self.done);
+        if left == 0 {
+            return Some(0);
+        }
+        let rate = self.rate.filter(|rate| *rate > 0.0)?;
+        Some((left as f64 / rate).ceil() as u64)
     }
 }
 
@@ -158,6 +206,16 @@ mod tests {
 
     fn at(projection: Projection, partition: u32, next: u64) -> Progress {
         Progress { projection, partition, next, newest_receipt: None }
+    }
+
+    #[test]
+    fn an_eta_goes_by_the_rate() {
+        let far = |done, rate| Far { done, end: 5_000, rate };
+        assert_eq!(far(1_000, None).eta_seconds(), None);
+        assert_eq!(far(1_000, Some(0.0)).eta_seconds(), None);
+        assert_eq!(far(2_000, Some(500.0)).eta_seconds(), Some(6));
+        assert_eq!(far(4_999, Some(1_000.0)).eta_seconds(), Some(1));
+        assert_eq!(far(5_000, None).eta_seconds(), Some(0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod answer;
+mod asking;
 mod cursor;
 mod definitions;
 mod explain;
@@ -14,7 +15,9 @@ mod lag;
 mod pace;
 mod people;
 mod profiles;
+mod quarantine;
 mod reading;
+mod rebuilds;
 mod scores;
 mod segments;
 mod service;

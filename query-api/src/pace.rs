@@ -1,52 +1,73 @@
-//! How fast a generation fills.
+//! How fast generations fill.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weir_store::GenerationId;
 
-/// Where the filling generation was when it was first looked at: the pace since then is what an ETA goes by. Its age
-/// would not do, since it may have stood still while the process was down.
+/// How far back the pace is taken from.
+const WINDOW: Duration = Duration::from_secs(30);
+/// Looks that are kept lie at least this far apart.
+const APART: Duration = Duration::from_millis(250);
+/// A pace is told once it was watched for so long.
+const SOON: Duration = Duration::from_millis(1);
+
+/// Where generations were when this process looked at them, over the last half minute: that is what a rate and an ETA go
+/// by. The age of a generation would not do, since it may have stood still while the projector was down.
 #[derive(Default)]
-pub(crate) struct Pace(Mutex<Option<Start>>);
+pub(crate) struct Pace(Mutex<BTreeMap<GenerationId, VecDeque<Look>>>);
 
 #[derive(Clone, Copy)]
-struct Start {
-    generation: GenerationId,
+struct Look {
     at: Instant,
     done: u64,
 }
 
 impl Pace {
-    /// Seconds until `end` records are taken in, `done` of them being so now; `None` while there is no telling.
-    pub(crate) fn eta(&self, generation: GenerationId, done: u64, end: u64, now: Instant) -> Option<u64> {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = match *slot {
-            Some(start) if start.generation == generation && start.done <= done => start,
-            _ => *slot.insert(Start { generation, at: now, done }),
-        };
-        let left = u128::from(end.saturating_sub(done));
-        if left == 0 {
-            return Some(0);
+    /// Notes that `done` records are taken in now. Answers how many a second it were lately; `None` while there is no
+    /// telling.
+    pub(crate) fn look(&self, generation: GenerationId, done: u64, now: Instant) -> Option<f64> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let looks = all.entry(generation).or_default();
+        if looks.back().is_some_and(|last| last.done > done) {
+            looks.clear();
         }
-        let (since, millis) = (u128::from(done - start.done), now.duration_since(start.at).as_millis());
-        let eta = (left * millis).checked_div(since * 1_000)?;
-        u64::try_from(eta.max(1)).ok()
+        while looks.get(1).is_some_and(|second| now.duration_since(second.at) >= WINDOW) {
+            looks.pop_front();
+        }
+        if looks.back().is_none_or(|last| now.duration_since(last.at) >= APART) {
+            looks.push_back(Look { at: now, done });
+        }
+        let first = looks.front()?;
+        let since = now.duration_since(first.at);
+        #[allow(clippy::cast_precision_loss)] // For people.
+        (since >= SOON).then(|| (done - first.done) as f64 / since.as_secs_f64())
+    }
+
+    /// Forgets the generations that are gone.
+    pub(crate) fn keep(&self, there: impl Fn(GenerationId) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| there(*id));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    const G: GenerationId = GenerationId(2);
 
     #[test]
-    fn an_eta_goes_by_the_pace_since_the_first_look() {
-        let (pace, now, g) = (Pace::default(), Instant::now(), GenerationId(2));
-        assert_eq!(pace.eta(g, 1_000, 5_000, now), None);
-        assert_eq!(pace.eta(g, 2_000, 5_000, now + Duration::from_secs(2)), Some(6));
-        assert_eq!(pace.eta(g, 4_999, 5_000, now + Duration::from_secs(2)), Some(1));
-        assert_eq!(pace.eta(g, 5_000, 5_000, now + Duration::from_secs(3)), Some(0));
-        assert_eq!(pace.eta(GenerationId(3), 10, 20, now), None, "another generation begins anew");
+    fn a_rate_is_that_of_the_last_half_minute() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(pace.look(G, 1_000, now), None);
+        assert_eq!(pace.look(G, 2_000, after(2)), Some(500.0));
+        assert_eq!(pace.look(GenerationId(3), 10, after(2)), None, "another generation begins anew");
+        // It stands still: the rate falls, and is 0 in the end.
+        assert_eq!(pace.look(G, 2_000, after(20)), Some(50.0));
+        assert_eq!(pace.look(G, 2_000, after(32)), Some(0.0));
+        assert_eq!(pace.look(G, 5_000, after(42)), Some(75.0));
+        assert_eq!(pace.look(G, 4_000, after(43)), None, "nothing is taken back: these are other tables");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 use weir_event::Clock;
 use weir_lifecycle::Component;
@@ -14,7 +14,7 @@ use crate::lag::Lags;
 use crate::pace::Pace;
 use crate::tables::Tables;
 use crate::wait::Acknowledged;
-use crate::{answer, explain, keys, profiles, scores, segments, status, timeline, users, watch};
+use crate::{answer, explain, keys, profiles, quarantine, rebuilds, scores, segments, status, timeline, users, watch};
 
 /// How a query API is set up.
 #[derive(Clone)]
@@ -73,6 +73,14 @@ impl QueryApi {
             .route("/api/scores/{slug}/profiles", get(scores::profiles))
             .route("/api/keys", get(keys::list))
             .route("/api/status", get(status::show))
+            .route("/api/quarantine", get(quarantine::list))
+            .route("/api/quarantine/{stream}/{partition}/{offset}", get(quarantine::show))
+            .route("/api/rebuilds", get(rebuilds::list).post(rebuilds::start))
+            .route("/api/rebuilds/{id}", get(rebuilds::show))
+            .route("/api/rebuilds/{id}/verify", post(rebuilds::verify))
+            .route("/api/rebuilds/{id}/promote", post(rebuilds::promote))
+            .route("/api/rebuilds/{id}/rollback", post(rebuilds::roll_back))
+            .route("/api/rebuilds/{id}/abort", post(rebuilds::abort))
             .route("/v1/users/events", get(users::events))
             .route("/v1/users/events/", get(users::events))
             .layer(from_fn_with_state(self.0.settings.clock.is_test(), answer::stamp))

@@ -134,7 +134,7 @@ fn counts(rows: &[CountRow], folded: &Folded, caller: &Caller) -> Counts {
 }
 
 async fn quarantine(view: &mut dyn View) -> Result<Vec<QuarantineRow>, Problem> {
-    let rows = view.quarantine(SHOWN).await.map_err(failure::store)?;
+    let rows = view.quarantine(None, SHOWN).await.map_err(failure::store)?;
     let row = |row: weir_store::Quarantined| QuarantineRow {
         stream: row.stream.name(),
         partition: row.partition,

@@ -72,7 +72,7 @@ impl Api {
 
     /// Notes how fast a generation fills, for the ETA in the status, and how far the tables are behind the log.
     async fn measure(&self) -> Result<(), StoreError> {
-        self.filling().await?;
+        self.look().await?;
         let Some(live) = self.tables.live().await? else { return Ok(()) };
         let progress = live.generation.progress().await?;
         let count = live.folded().newest().log().map_or(1, |log| log.events_partitions);

@@ -160,8 +160,12 @@ pub trait View: SpanView + Send {
     ) -> Result<Vec<ScoreRow>, StoreError>;
     /// All counts, of all partitions together.
     async fn counts(&mut self) -> Result<Vec<CountRow>, StoreError>;
-    /// Up to `limit` records set aside, the first ones first.
-    async fn quarantine(&mut self, limit: usize) -> Result<Vec<Quarantined>, StoreError>;
+    /// Up to `limit` records set aside, from a place on (itself included), by stream name, partition and offset.
+    async fn quarantine(
+        &mut self,
+        from: Option<(Stream, u32, u64)>,
+        limit: usize,
+    ) -> Result<Vec<Quarantined>, StoreError>;
 }
 
 /// The spans of segment versions, for lists, counts and look-ups.

@@ -7,6 +7,8 @@ mod explain;
 mod generations;
 mod lists;
 mod profiles;
+mod quarantine;
+mod rebuilds;
 mod status;
 mod users;
 mod waiting;

@@ -242,8 +242,13 @@ pub fn position(stream: Stream, next: usize) -> Position {
 impl Tables {
     pub async fn create(store: &SqliteStore, bound: u64) -> Self {
         let created = store.create(bound, TEN, weir_store::Purpose::Switch).await.unwrap();
+        Self::of(store.generation(created).await.unwrap())
+    }
+
+    /// A generation that somebody has made.
+    pub fn of(generation: Arc<dyn Generation>) -> Self {
         Self {
-            generation: store.generation(created).await.unwrap(),
+            generation,
             state: Control::default(),
             control_next: 0,
             membership_next: 0,
@@ -382,7 +387,16 @@ impl Client {
 
     pub async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
-        let response = self.0.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn post_as(&self, key: &str, path: &str, body: &str) -> Answer {
+        let request = Request::post(path).header("authorization", format!("Bearer {key}"));
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.0.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         Answer { status: parts.status, headers: parts.headers, text }

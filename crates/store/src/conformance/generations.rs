@@ -104,7 +104,7 @@ async fn a_removed_generation_leaves_nothing<P: Place>(make: &impl AsyncFn() -> 
         Err(error) => assert!(matches!(error, StoreError::NoGeneration(gone) if gone == id), "{error:?}"),
     }
     assert!(place.holds(id).await, "a view is open");
-    assert_eq!(view.quarantine(9).await.unwrap(), []);
+    assert_eq!(view.quarantine(None, 9).await.unwrap(), []);
     drop((view, generation));
     gone(&place, id).await;
     let next = store.create(0, 1, Purpose::Switch).await.unwrap();

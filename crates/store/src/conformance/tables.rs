@@ -118,8 +118,21 @@ async fn what_is_set_aside_is_kept<P: Place>(make: &impl AsyncFn() -> P) {
     generation.commit_control(fence(0, 0, 7), &[], std::slice::from_ref(&control)).await.unwrap();
     let mut view = generation.view().await.unwrap();
     let all = [vec![control], events].concat();
-    assert_eq!(view.quarantine(10).await.unwrap(), all);
-    assert_eq!(view.quarantine(2).await.unwrap(), all[..2]);
+    assert_eq!(view.quarantine(None, 10).await.unwrap(), all);
+    assert_eq!(view.quarantine(None, 2).await.unwrap(), all[..2]);
+    for (from, left) in [
+        ((Stream::Control, 0, 0), 0),
+        ((Stream::Control, 0, 6), 0),
+        ((Stream::Control, 0, 7), 1),
+        ((Stream::Events, 0, 99), 1),
+        ((Stream::Events, 1, 3), 2),
+        ((Stream::Events, 1, 9), 2),
+        ((Stream::Events, 1, 10), 3),
+        ((Stream::Events, 2, 0), 3),
+    ] {
+        assert_eq!(view.quarantine(Some(from), 10).await.unwrap(), all[left..], "from {from:?}");
+    }
+    assert_eq!(view.quarantine(Some((Stream::Control, 0, 7)), 1).await.unwrap(), all[1..2]);
 }
 
 async fn offsets_not_admitted_are_told_by_range<P: Place>(make: &impl AsyncFn() -> P) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use weir_event::ProfileId;
+use weir_event::{ProfileId, Stream};
 
 use super::errors::sort_in;
 use super::rows::{column, limit_of};
@@ -64,7 +64,8 @@ impl Statements {
             counts: schema.text("SELECT workspace, what, sum(n)::bigint FROM @counts GROUP BY workspace, what"),
             quarantine: schema.text(
                 "SELECT stream, partition, log_offset, reason, record FROM @quarantine
-                 ORDER BY stream, partition, log_offset LIMIT $1",
+                 WHERE (stream, partition, log_offset) >= ($1, $2, $3)
+                 ORDER BY stream, partition, log_offset LIMIT $4",
             ),
             // Those of the first $4 that leave after $5.
             spans: ranges("AND (enters_at, profile) > ($7, $8)", &|range| {
@@ -158,8 +159,17 @@ impl View for PgView {
         rows.iter().map(|row| contents::count(row, 0)).collect()
     }
 
-    async fn quarantine(&mut self, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
-        let query = self.statements.view.quarantine.query().bind(limit_of(limit));
+    async fn quarantine(
+        &mut self,
+        from: Option<(Stream, u32, u64)>,
+        limit: usize,
+    ) -> Result<Vec<Quarantined>, StoreError> {
+        // Before every record: the empty name.
+        let (stream, partition, offset) =
+            from.map_or(("", 0, 0), |(stream, partition, offset)| (stream.name(), partition, offset));
+        let query = self.statements.view.quarantine.query();
+        let query = query.bind(stream).bind(i32::try_from(partition).unwrap_or(i32::MAX)).bind(offset.cast_signed());
+        let query = query.bind(limit_of(limit));
         let rows = self.rows("reading the quarantine", query).await?;
         rows.iter().map(contents::quarantined).collect()
     }

@@ -24,7 +24,7 @@ pub(super) const SCORES: &str = "SELECT place, profile FROM scores WHERE score =
     ORDER BY place, profile LIMIT ?";
 pub(super) const COUNTS: &str = "SELECT workspace, what, sum(n) FROM counts GROUP BY workspace, what";
 pub(super) const QUARANTINE: &str = "SELECT stream, partition, log_offset, reason, record FROM quarantine
-    ORDER BY stream, partition, log_offset LIMIT ?";
+    WHERE (stream, partition, log_offset) >= (?, ?, ?) ORDER BY stream, partition, log_offset LIMIT ?";
 
 #[async_trait]
 impl View for SqliteView {
@@ -90,8 +90,18 @@ impl View for SqliteView {
         rows.iter().map(count).collect()
     }
 
-    async fn quarantine(&mut self, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
+    async fn quarantine(
+        &mut self,
+        from: Option<(Stream, u32, u64)>,
+        limit: usize,
+    ) -> Result<Vec<Quarantined>, StoreError> {
+        // Before every record: the empty name.
+        let (stream, partition, offset) =
+            from.map_or(("", 0, 0), |(stream, partition, offset)| (stream.name(), partition, offset));
         let rows = sqlx::query(QUARANTINE)
+            .bind(stream)
+            .bind(partition)
+            .bind(offset.cast_signed())
             .bind(limit_of(limit))
             .fetch_all(&mut *self.0)
             .await

@@ -92,5 +92,5 @@ async fn a_reason_may_hold_what_text_can_not() {
     };
     let batch = MembershipBatch { quarantine: vec![aside.clone()], ..MembershipBatch::default() };
     generation.commit_membership(fence(0, 0, 1), &batch).await.unwrap();
-    assert_eq!(generation.view().await.unwrap().quarantine(9).await.unwrap(), [aside]);
+    assert_eq!(generation.view().await.unwrap().quarantine(None, 9).await.unwrap(), [aside]);
 }

@@ -2,6 +2,8 @@
 
 mod client;
 mod log;
+mod quarantine;
+mod rebuild;
 mod show;
 
 use std::process::ExitCode;
@@ -63,6 +65,12 @@ enum Command {
     /// The log itself, without a running service
     #[command(subcommand)]
     Log(log::Log),
+    /// Rebuilds: fill new tables beside those that are read, compare, switch (with the operator key)
+    #[command(subcommand)]
+    Rebuild(rebuild::Rebuild),
+    /// Records that could not be taken in (with the operator key)
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// How far the tables are, and what each segment's state is
     Status,
 }
@@ -182,6 +190,10 @@ async fn carry_out(line: Line) -> anyhow::Result<()> {
         }
         Command::Segments(command) => read_segments(&client(Fitting::Read)?, command).await?,
         Command::Log(command) => log::run(command).await?,
+        Command::Rebuild(command) => {
+            return rebuild::run(&client(Fitting::Operator)?, command, line.service.json).await;
+        }
+        Command::Quarantine(command) => quarantine::run(&client(Fitting::Operator)?, command).await?,
         Command::Status => client(Fitting::Operator)?.get("/api/status").await?,
     };
     show(&answer)

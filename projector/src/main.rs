@@ -9,7 +9,7 @@ use weir_event_log::{ClientSettings, EventLog, LogUrl, OpenOptions};
 use weir_http::{Server, WrapOptions, bind};
 use weir_lifecycle::settings::{ACCEPT_WEAK_ACKS, ALL, KAFKA, LISTEN, LOG_URL, STORE_URL};
 use weir_lifecycle::{Config, Exit, Failure, Health, Program, Source, TELEMETRY_SETTINGS, keep_trying, launch};
-use weir_projector::{Parts, StartError, first_record, work};
+use weir_projector::{Parts, StartError, bind as bind_store, first_record, work};
 use weir_store::StoreUrl;
 
 const PROGRAM: Program<'static> = Program {
@@ -74,5 +74,6 @@ async fn start(url: &LogUrl, options: &OpenOptions, store: &StoreUrl, health: He
     };
     let (log, lineage) = keep_trying("opening the log", &component, StartError::may_pass, open).await?;
     let store = weir_store::open(store).await?;
+    bind_store(store.as_ref(), lineage).await?;
     Ok(Parts { log, lineage, store, clock: Clock::system(), health: health.clone() })
 }

@@ -120,8 +120,11 @@ impl Api {
                 *end = (*end).max(next);
             }
         }
-        let end = ends.values().sum();
-        let done = ends.iter().map(|(partition, end)| position(&progress, *partition).min(*end)).sum();
+        // The timeline goes behind memberships: what one of them has taken in is half of the work.
+        let both = [Projection::Membership, Projection::Timeline];
+        let end: u64 = ends.values().sum();
+        let taken = ends.iter().map(|(partition, end)| both.map(|p| next(&progress, p, *partition).min(*end)));
+        let done = taken.flatten().sum::<u64>() / 2;
         Ok(Some(Far { done, end, rate: self.pace.look(id, done, Instant::now()) }))
     }
 

@@ -165,7 +165,9 @@ async fn a_rebuild_is_proved_promoted_and_rolled_back_while_reads_go_on() {
 
     let started = shop.done(&["rebuild", "start"]);
     let (id, generation) = (started["id"].as_str().unwrap(), started["generation"].as_u64().unwrap());
-    assert_eq!(started, json!({"id": id, "generation": generation, "state": "filling"}));
+    // So few records may be filled in by the time that this is answered.
+    assert!(["filling", "following"].contains(&started["state"].as_str().unwrap()), "{started}");
+    assert_eq!(started.as_object().unwrap().len(), 3);
     assert!(generation > first);
     shop.refused(&["rebuild", "start"], "rebuild_open");
     let followed = shop.done(&["rebuild", "status", id, "--follow"]);

@@ -1,5 +1,8 @@
 //! The binary as operators meet it who didn't give it a log.
 
+// Helpers of tests may panic; clippy knows only the tests themselves.
+#![allow(clippy::unwrap_used)]
+
 use std::process::{Command, Output};
 
 /// Runs it with these arguments and variables, and no other of Weir's.

@@ -1,5 +1,8 @@
 //! The binary as operators meet it: what it needs, and what it does while PostgreSQL is away.
 
+// Helpers of tests may panic; clippy knows only the tests themselves.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -6,6 +6,9 @@
 mod caller;
 mod checker;
 mod house;
+mod kafka;
+mod place;
+mod process;
 mod producer;
 mod raw_log;
 

@@ -77,12 +77,14 @@ impl Slot {
         Ok(text.lines().filter_map(of).sum())
     }
 
-    async fn is_ready(&self) -> bool {
-        let asked = Caller::new(&Doors::one(&self.base), "").map(|caller| async move { caller.get("/readyz").await });
-        match asked {
-            Ok(asked) => asked.await.is_ok_and(|answer| answer.status == 200),
-            Err(_) => false,
-        }
+    /// Why it isn't ready; nothing if it is.
+    async fn not_ready(&self) -> Result<Option<String>> {
+        let said = match Caller::new(&Doors::one(&self.base), "")?.get("/readyz").await {
+            Ok(answer) if answer.status == 200 => return Ok(None),
+            Ok(answer) => answer.text,
+            Err(error) => format!("{error:#}"),
+        };
+        Ok(Some(format!("{} at {}: {said}", self.start.program, self.base)))
     }
 }
 
@@ -171,15 +173,17 @@ impl Fleet {
 
     /// Waits until every process that is there calls itself ready.
     pub async fn ready(&mut self) -> Result<()> {
-        eventually_within(SETTLED_WITHIN, "all processes are ready", async || {
+        let mut why = Vec::new();
+        let ready = eventually_within(SETTLED_WITHIN, "all processes are ready", async || {
+            why.clear();
             for slot in self.slots() {
-                if slot.is_there()? && !slot.is_ready().await {
-                    return Ok(None);
+                if slot.is_there()? {
+                    why.extend(slot.not_ready().await?);
                 }
             }
-            Ok(Some(()))
-        })
-        .await
+            Ok(why.is_empty().then_some(()))
+        });
+        ready.await.with_context(|| why.join("; "))
     }
 
     /// Waits until the tables have everything that is on the log, by the log's own word.

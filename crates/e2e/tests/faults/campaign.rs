@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rand::Rng as _;
-use rand::seq::SliceRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use tokio::time::sleep;
 use weir_e2e::history::Seeded;
 
@@ -102,14 +102,36 @@ async fn rounds(plan: &[Vec<Fault>], seed: u64) -> Result<()> {
 }
 
 /// Every fault once, two a round, in an order by the seed.
-fn short(seed: u64) -> Vec<Vec<Fault>> {
+fn every_one(seed: u64) -> Vec<Vec<Fault>> {
     let mut faults = Fault::ALL.to_vec();
     faults.shuffle(&mut *Seeded::new(seed));
     faults.chunks(2).map(<[Fault]>::to_vec).collect()
 }
 
+/// So many rounds with one to three faults each.
+fn long(seed: u64, rounds: usize, of: &[Fault]) -> Vec<Vec<Fault>> {
+    let mut rng = Seeded::new(seed);
+    let mut round = || (0..rng.random_range(1..=3)).filter_map(|_| of.choose(&mut *rng).copied()).collect();
+    (0..rounds).map(|_| round()).collect()
+}
+
+/// The faults that the variable names, or all.
+fn named() -> Result<Vec<Fault>> {
+    let Ok(names) = std::env::var("CHAOS_FAULTS") else { return Ok(Fault::ALL.to_vec()) };
+    let fault = |name: &str| {
+        let found = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == name);
+        found.with_context(|| format!("CHAOS_FAULTS: {name} is none of {:?}", Fault::ALL))
+    };
+    names.split(',').map(fault).collect()
+}
+
+/// The short form; the long one where `CHAOS_ROUNDS` says how long, see `deploy/chaos.sh`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_once() -> Result<()> {
+async fn faults_under_load() -> Result<()> {
     let seed = Seeded::chosen(101).seed();
-    rounds(&short(seed), seed).await
+    let plan = match std::env::var("CHAOS_ROUNDS") {
+        Ok(count) => long(seed, count.parse().context("CHAOS_ROUNDS is no number")?, &named()?),
+        Err(_) => every_one(seed),
+    };
+    rounds(&plan, seed).await
 }

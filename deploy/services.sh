@@ -194,6 +194,8 @@ start_kafka() {
     -Dorg.slf4j.simpleLogger.showDateTime=true -Dorg.slf4j.simpleLogger.dateTimeFormat="HH:mm:ss.SSS" \
     -cp "$jars/*" kafka.Kafka "$kafka/server.properties" </dev/null >>"$kafka/log" 2>&1 9>&- &
   echo $! >"$kafka/pid"
+  # Not this shell's to report on when somebody else ends it.
+  disown
   # Until the shell's child has become java, its command line is this script's.
   if ! within 10 kafka_pid >/dev/null || ! within "$patience" kafka_decided "$before" || kafka_gone; then
     show_log "$kafka/log"

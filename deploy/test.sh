@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold: format, lints, dependency rules, licences, every test. Installs what is missing.
+# Everything that must hold: format, lints, dependency rules, licences, deployment files, every test, those with a real
+# Kafka and PostgreSQL too. Installs what is missing.
 # Warm it takes minutes; on a new machine most of the time is compiling.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,6 +30,9 @@ cargo fmt --all --check
 step "who may know whom"
 deploy/dependencies.sh
 
+step "deployment files"
+deploy/check.sh
+
 step "lints, warnings refused"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 
@@ -38,6 +42,14 @@ if [ "$("$tools/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $deny_ver
   CARGO_TARGET_DIR="$tools/build" cargo install --locked --root "$tools" cargo-deny@$deny_version
 fi
 "$tools/bin/cargo-deny" --locked check bans licenses sources
+
+step "a real Kafka and a real PostgreSQL"
+# For these tests alone, and gone at the end, whatever happens.
+services="$(mktemp -d "$tools/services.XXXXXX")"
+trap 'deploy/services.sh down "$services"' EXIT
+deploy/services.sh up "$services"
+addresses="$(deploy/services.sh env "$services")"
+eval "$addresses"
 
 step "tests"
 cargo test --locked --workspace

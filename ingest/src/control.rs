@@ -182,22 +182,41 @@ impl Follower {
             self.control.unasked().await;
         };
         let mut last = std::pin::pin!(last);
+        let mut held_up = false;
         loop {
+            let step = async { if held_up { self.catch_up().await } else { self.step().await.map(|()| true) } };
             let step = tokio::select! {
                 biased;
                 () = last.as_mut() => return Ok(()),
-                step = self.step() => step,
+                step = step => step,
             };
             match step {
-                Ok(()) => self.component.ready(),
+                Ok(at_the_end) => held_up = !at_the_end,
                 Err(error @ ReadError::Io { .. }) => {
                     tracing::warn!(cause = weir_lifecycle::causes(&error), "reading control.v1 failed, trying again");
                     self.component.not_ready("control.v1 can't be read at the moment");
+                    held_up = true;
                     tokio::time::sleep(RETRY).await;
                 }
                 Err(error) => return Err(error.into()),
             }
+            if !held_up {
+                self.component.ready();
+            }
         }
+    }
+
+    /// After a failure it isn't known how far the stream reaches: waiting for a record would leave that open. Answers
+    /// whether everything is folded.
+    async fn catch_up(&self) -> Result<bool, ReadError> {
+        let end = self.log.bounds(Stream::Control, PARTITION).await?.end;
+        let next = *self.control.next.borrow();
+        if next >= end {
+            return Ok(true);
+        }
+        let chunk = self.log.read(Stream::Control, PARTITION, next, READ_BYTES).await?;
+        self.control.fold(&chunk);
+        Ok(chunk.next >= end)
     }
 
     async fn step(&self) -> Result<(), ReadError> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use house::House;
 use serde_json::json;
+use tokio::sync::watch;
 use weir_control::Misfit;
 use weir_event::{Clock, Stream};
 use weir_event_log::{
@@ -97,6 +98,7 @@ async fn commands_are_answered_by_what_the_log_holds() {
 struct FullDisk {
     inner: Arc<dyn EventLog>,
     full: AtomicBool,
+    away: watch::Sender<bool>,
 }
 
 #[async_trait]
@@ -123,19 +125,30 @@ impl LogReader for FullDisk {
         self.inner.partitions(stream)
     }
     async fn bounds(&self, stream: Stream, partition: u32) -> Result<Bounds, ReadError> {
+        if *self.away.borrow() {
+            return Err(no_answer(stream, partition));
+        }
         self.inner.bounds(stream, partition).await
     }
     async fn read(&self, stream: Stream, partition: u32, from: u64, max_bytes: usize) -> Result<Chunk, ReadError> {
         self.inner.read(stream, partition, from, max_bytes).await
     }
     async fn wait_beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError> {
-        self.inner.wait_beyond(stream, partition, offset).await
+        let mut away = self.away.subscribe();
+        tokio::select! {
+            waited = self.inner.wait_beyond(stream, partition, offset) => waited,
+            _ = away.wait_for(|away| *away) => Err(no_answer(stream, partition)),
+        }
     }
+}
+
+fn no_answer(stream: Stream, partition: u32) -> ReadError {
+    ReadError::Io { stream, partition, source: Arc::new(std::io::Error::from(std::io::ErrorKind::TimedOut)) }
 }
 
 #[tokio::test]
 async fn a_full_disk_is_said_and_needs_no_restart() {
-    let disk = Arc::new(FullDisk { inner: memory(), full: AtomicBool::new(false) });
+    let disk = Arc::new(FullDisk { inner: memory(), full: AtomicBool::new(false), away: watch::Sender::new(false) });
     let house = House::over(Arc::clone(&disk) as _, Clock::system(), false).await;
     disk.full.store(true, Ordering::SeqCst);
     for (path, body) in [("/api/profiles", r#"{"user_id":"1"}"#), ("/api/keys", r#"{"role":"read"}"#)] {
@@ -286,7 +299,7 @@ async fn health_says_whether_the_control_state_is_followed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_log_that_takes_nothing_is_not_ready_and_ready_again_by_itself() {
-    let disk = Arc::new(FullDisk { inner: memory(), full: AtomicBool::new(false) });
+    let disk = Arc::new(FullDisk { inner: memory(), full: AtomicBool::new(false), away: watch::Sender::new(false) });
     let house = House::over(Arc::clone(&disk) as _, Clock::system(), false).await;
     let becomes = async |ready: bool| {
         let begun = tokio::time::Instant::now();
@@ -311,4 +324,16 @@ async fn a_log_that_takes_nothing_is_not_ready_and_ready_again_by_itself() {
     let taken = house.call("POST", "/api/profiles", &house.write, r#"{"user_id":"1"}"#).await;
     assert_eq!(taken.status, 201);
     assert!(becomes(true).await < Duration::from_millis(100), "a record that is taken is the best sign");
+
+    disk.away.send_replace(true);
+    assert!(becomes(false).await < Duration::from_secs(1));
+    assert!(
+        house.health.report().reasons().contains("ingest: control.v1 can't be read"),
+        "{:?}",
+        house.health.report()
+    );
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!house.health.report().ready);
+    disk.away.send_replace(false);
+    assert!(becomes(true).await < Duration::from_secs(1), "without any new record");
 }

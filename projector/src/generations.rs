@@ -289,7 +289,7 @@ impl Generations {
         let needed = |info: &GenerationInfo| {
             info.live
                 || (info.purpose == Purpose::Switch && live.is_none_or(|live| live < info.id))
-                || rebuilds::needs(&noted, info.id)
+                || rebuilds::needs(&noted, info.id, live)
         };
         let unneeded: Vec<GenerationId> = generations.iter().filter(|info| !needed(info)).map(|info| info.id).collect();
         for id in &unneeded {

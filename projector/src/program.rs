@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::{Parts, StartError, first_record, work};
+use crate::{Parts, StartError, bind as bind_store, first_record, work};
 use weir_event::Clock;
 use weir_event_log::{ClientSettings, EventLog, LogUrl, OpenOptions};
 use weir_http::{Server, WrapOptions, bind};
@@ -76,5 +76,6 @@ async fn start(url: &LogUrl, options: &OpenOptions, store: &StoreUrl, health: He
     };
     let (log, lineage) = keep_trying("opening the log", &component, StartError::may_pass, open).await?;
     let store = weir_store::open(store).await?;
+    bind_store(store.as_ref(), lineage).await?;
     Ok(Parts { log, lineage, store, clock: Clock::system(), health: health.clone() })
 }

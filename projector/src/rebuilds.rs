@@ -29,6 +29,15 @@ pub(crate) struct UnderWay {
 }
 
 impl UnderWay {
+    /// Ends a comparison that nobody waits for any more: its result must not answer a later request.
+    fn forget_unasked(&mut self, noted: &NotedRebuild) {
+        if noted.rebuild.asked != Some(RebuildRequest::Verify)
+            && let Some((_, task)) = self.comparing.take_if(|(of, _)| *of == noted.id)
+        {
+            task.abort();
+        }
+    }
+
     /// Returns when a comparison has ended.
     pub(crate) async fn compared(&mut self) {
         match &mut self.comparing {
@@ -44,13 +53,15 @@ impl UnderWay {
     }
 }
 
-/// Whether a rebuild needs the generation.
-pub(crate) fn needs(rebuilds: &[NotedRebuild], id: GenerationId) -> bool {
+/// Whether a rebuild needs the generation, while `live` is read.
+pub(crate) fn needs(rebuilds: &[NotedRebuild], id: GenerationId, live: Option<GenerationId>) -> bool {
     // One that was refused, or is only asked for, never had a generation.
     let newest = rebuilds.iter().rfind(|noted| noted.rebuild.generation != 0).map(|noted| noted.id);
     rebuilds.iter().any(|noted| {
         let rebuild = &noted.rebuild;
         let left = rebuild.state == RebuildState::Promoted && rebuild.reason.is_none() && newest == Some(noted.id);
+        // After a switch there is no way back to it.
+        let left = left && live.is_some_and(|live| live.0 == rebuild.generation);
         (rebuild.state.is_open() && rebuild.generation == id.0) || (left && rebuild.before == id.0)
     })
 }
@@ -61,6 +72,7 @@ pub(crate) async fn lead(here: &mut Generations, generations: &[GenerationInfo])
     for mut noted in NotedRebuild::all(here.work.store.as_ref()).await? {
         let before = noted.rebuild.clone();
         look_after(here, generations, &mut noted.rebuild).await?;
+        here.under_way.forget_unasked(&noted);
         if let Some(request) = noted.rebuild.asked {
             changed |= carry_out(here, generations, &mut noted, request).await?;
         }

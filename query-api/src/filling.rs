@@ -10,6 +10,7 @@ use weir_store::{GenerationId, GenerationInfo, Progress, Projection, Purpose, St
 
 use crate::lag::Lags;
 use crate::service::Api;
+use crate::tables::next;
 
 /// For how long what was told about the log's end is believed.
 const ENDS_MICROS: i64 = 5_000_000;
@@ -150,8 +151,11 @@ impl Api {
                 *end = (*end).max(next);
             }
         }
-        let end = ends.values().sum();
-        let done = ends.iter().map(|(partition, end)| slowest(&progress, *partition).0.min(*end)).sum();
+        // The timeline goes behind memberships: what one of them has taken in is half of the work.
+        let both = [Projection::Membership, Projection::Timeline];
+        let end: u64 = ends.values().sum();
+        let taken = ends.iter().map(|(partition, end)| both.map(|p| next(&progress, p, *partition).min(*end)));
+        let done = taken.flatten().sum::<u64>() / 2;
         Ok(Some(Far { done, end, rate: self.pace.look(id, done, Instant::now()) }))
     }
 

@@ -41,8 +41,10 @@ impl Pace {
         }
         let first = looks.front()?;
         let since = now.duration_since(first.at);
+        // A fill commits large batches: nothing in a few seconds doesn't say that it stands still.
+        let tells = if done == first.done { since >= WINDOW } else { since >= SOON };
         #[allow(clippy::cast_precision_loss)] // For people.
-        (since >= SOON).then(|| (done - first.done) as f64 / since.as_secs_f64())
+        tells.then(|| (done - first.done) as f64 / since.as_secs_f64())
     }
 
     /// Forgets the generations that are gone.
@@ -62,6 +64,7 @@ mod tests {
         let (pace, now) = (Pace::default(), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
         assert_eq!(pace.look(G, 1_000, now), None);
+        assert_eq!(pace.look(G, 1_000, after(1)), None, "the first batch is under way");
         assert_eq!(pace.look(G, 2_000, after(2)), Some(500.0));
         assert_eq!(pace.look(GenerationId(3), 10, after(2)), None, "another generation begins anew");
         // It stands still: the rate falls, and is 0 in the end.

@@ -15,7 +15,8 @@ use crate::{Setting, Source, listen_address};
 
 /// Variables that are known everywhere: those of the commands that talk to a running Weir, and those that say where the
 /// tests find real servers (`deploy/services.sh`), since whoever works on Weir starts it from the same shell.
-const FOREIGN_VARIABLES: [&str; 4] = ["WEIR_URL", "WEIR_KEY", "WEIR_TEST_KAFKA", "WEIR_TEST_POSTGRES"];
+const FOREIGN_VARIABLES: [&str; 5] =
+    ["WEIR_URL", "WEIR_KEY", "WEIR_TEST_KAFKA", "WEIR_TEST_POSTGRES", "WEIR_SERVICES_CACHE"];
 
 const CONFIG: Setting = Setting::value("config", "FILE", "a TOML file with settings; flags and variables go before it");
 

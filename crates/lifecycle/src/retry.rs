@@ -29,6 +29,7 @@ where
     F: Future<Output = Result<T, E>>,
 {
     let mut pause = FIRST_PAUSE;
+    component.not_ready(what);
     loop {
         let error = match attempt().await {
             Err(error) if may_pass(&error) => error,

@@ -10,7 +10,7 @@ use weir_event::ProfileId;
 use weir_store::conformance::Random;
 use weir_store::{
     Card, Fence, Generation, GenerationId, MembershipBatch, ProfileKey, ProfileRow, SpanKey, SpanRow, Store, StoreUrl,
-    count, members, tree,
+    TimelineRow, count, members, tree,
 };
 
 const SPANS: u64 = 1_000_000;
@@ -223,6 +223,28 @@ async fn batches(store: &dyn Store) {
     }
     times.sort_unstable();
     println!("| reading states | {:.0} ms | {:.0} ms |", times[10].as_secs_f64() * 1e3, times[20].as_secs_f64() * 1e3);
+    timeline(&*generation, &keys, &mut random).await;
+}
+
+/// What batches of the timeline cost, records of 400 B.
+async fn timeline(generation: &dyn Generation, keys: &[ProfileKey], random: &mut Random) {
+    let mut times = Vec::new();
+    for at in (0..21 * BATCH).step_by(usize::try_from(BATCH).unwrap()) {
+        let row = |offset: u64| TimelineRow {
+            key: keys[usize::try_from(random.below(SPANS)).unwrap()],
+            place: [&offset.to_be_bytes()[..], &[7; 16]].concat(),
+            partition: 0,
+            offset,
+            record: vec![8; 400],
+        };
+        let rows: Vec<TimelineRow> = (at..at + BATCH).map(row).collect();
+        let fence = Fence { partition: 0, owner: Uuid::nil(), expected: at, next: at + BATCH, newest_receipt: None };
+        let start = Instant::now();
+        generation.commit_timeline(fence, &rows).await.unwrap();
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    println!("| timeline | {:.0} ms | {:.0} ms |", times[10].as_secs_f64() * 1e3, times[20].as_secs_f64() * 1e3);
 }
 
 type Kind = fn(&[ProfileKey], u64, &mut Vec<SpanRow>) -> MembershipBatch;

@@ -144,11 +144,11 @@ async fn a_rebuild_shows_how_far_it_is_and_is_not_done_before_it_follows() {
     let mut filling = Tables::of(world.store.generation(GenerationId(2)).await.unwrap());
     filling.take_control(&world.control).await;
     filling.take_membership(&world.events[..8]).await;
-    filling.take_timeline(&world.events[..4]).await;
+    filling.take_timeline(&world.events[..2]).await;
     let shown = api.get_as("operator", &format!("/api/rebuilds/{id}")).await;
     assert_eq!(shown.generation(), None, "notes are of no generation");
     let shown = shown.ok();
-    assert_eq!((&shown["state"], &shown["progress"], &shown["before"]), (&json!("filling"), &json!(0.4), &json!(1)));
+    assert_eq!((&shown["state"], &shown["progress"], &shown["before"]), (&json!("filling"), &json!(0.5), &json!(1)));
     assert!(shown["rate"].as_f64().unwrap() > 0.0 && shown["eta_seconds"].is_u64(), "{shown}");
     assert_eq!(shown["started_at"], "2026-11-20T10:00:00.000000Z");
     assert_eq!((&shown["differences"], &shown["differences_total"]), (&json!([]), &json!(0)));

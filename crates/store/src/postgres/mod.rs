@@ -6,6 +6,7 @@
 //! knows is waited for, and with it all that was committed before: the server's log is one.
 
 mod contents;
+mod copy;
 mod errors;
 mod generation;
 mod leftovers;

@@ -36,6 +36,11 @@ pub(super) struct Kind {
 
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
+/// Around a copy.
+const SHORT: &str = "SET LOCAL statement_timeout = '8s'";
+const USUAL: &str = "SET LOCAL statement_timeout = '30s'";
+/// What is sent at once of a copy.
+const CHUNK: usize = 1 << 18;
 /// For how long a connection is waited for.
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -170,6 +175,24 @@ impl Session {
         let (limit, connection) = self.use_connection()?;
         let answer = timeout(limit, sqlx::raw_sql(statements).fetch_all(connection)).await;
         self.answered(answer)
+    }
+
+    /// Runs a `COPY … FROM STDIN`. Meanwhile the server waits for us and knows no session that is idle: so its time limit
+    /// is that of a process that was stopped.
+    pub(super) async fn copy(&mut self, statement: &Text, rows: &[u8]) -> Result<(), Error> {
+        self.script(SHORT.into_sql_str()).await?;
+        let (limit, connection) = self.use_connection()?;
+        let copy = async {
+            let mut copy = connection.copy_in_raw(statement.sql().as_str()).await?;
+            for chunk in rows.chunks(CHUNK) {
+                copy.send(chunk).await?;
+            }
+            copy.finish().await
+        };
+        // Dropped before its end, a copy leaves the connection in its midst: it isn't used again then.
+        let copied = timeout(limit, copy).await;
+        self.answered(copied)?;
+        self.script(USUAL.into_sql_str()).await.map(drop)
     }
 
     /// Ends the transaction; an error leaves open whether it did.

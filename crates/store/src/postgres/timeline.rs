@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::copy::Rows;
 use super::errors::sort_in;
 use super::rows::{column, limit_of};
 use super::schema::{Schema, Text};
@@ -12,9 +13,14 @@ use crate::error::StoreError;
 use crate::model::{GenerationId, ProfileKey, Progress, TimelineRow};
 use crate::traits::TimelineView;
 
+/// From so many rows on they are copied; below, two more statements around a copy cost more than it saves.
+const COPIED: usize = 256;
+
 pub(super) struct Statements {
     records: Text,
     places: Text,
+    copy_records: Text,
+    copy_places: Text,
     /// A profile's records, the latest first: from the latest, and before a place.
     pub(super) latest: Text,
     pub(super) before: Text,
@@ -42,6 +48,9 @@ impl Statements {
                 "INSERT INTO @timeline (profile, workspace, place, partition, log_offset)
                  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::integer[], $5::bigint[])",
             ),
+            copy_records: schema.text("COPY @records (partition, log_offset, record) FROM STDIN (FORMAT binary)"),
+            copy_places: schema
+                .text("COPY @timeline (profile, workspace, place, partition, log_offset) FROM STDIN (FORMAT binary)"),
             latest: events(""),
             before: events("AND place < $4"),
         }
@@ -52,6 +61,21 @@ impl Statements {
         if rows.is_empty() {
             return Ok(());
         }
+        let mut sorted: Vec<&TimelineRow> = rows.iter().collect();
+        sorted.sort_unstable_by_key(|row| (row.key.profile, row.key.workspace, &row.place));
+        if rows.len() >= COPIED {
+            self.copy(session, rows, &sorted).await
+        } else {
+            self.insert(session, rows, &sorted).await
+        }
+    }
+
+    async fn insert(
+        &self,
+        session: &mut Session,
+        rows: &[TimelineRow],
+        sorted: &[&TimelineRow],
+    ) -> Result<(), sqlx::Error> {
         let query = self
             .records
             .query()
@@ -59,17 +83,34 @@ impl Statements {
             .bind(column(rows, |row| row.offset.cast_signed()))
             .bind(column(rows, |row| row.record.as_slice()));
         session.execute(query).await?;
-        let mut sorted: Vec<&TimelineRow> = rows.iter().collect();
-        sorted.sort_unstable_by_key(|row| (row.key.profile, row.key.workspace, &row.place));
         let query = self
             .places
             .query()
-            .bind(column(&sorted, |row| row.key.profile.0))
-            .bind(column(&sorted, |row| row.key.workspace.cast_signed()))
-            .bind(column(&sorted, |row| row.place.as_slice()))
-            .bind(column(&sorted, |row| row.partition.cast_signed()))
-            .bind(column(&sorted, |row| row.offset.cast_signed()));
+            .bind(column(sorted, |row| row.key.profile.0))
+            .bind(column(sorted, |row| row.key.workspace.cast_signed()))
+            .bind(column(sorted, |row| row.place.as_slice()))
+            .bind(column(sorted, |row| row.partition.cast_signed()))
+            .bind(column(sorted, |row| row.offset.cast_signed()));
         session.execute(query).await.map(drop)
+    }
+
+    async fn copy(
+        &self,
+        session: &mut Session,
+        rows: &[TimelineRow],
+        sorted: &[&TimelineRow],
+    ) -> Result<(), sqlx::Error> {
+        let mut records = Rows::new(3);
+        for row in rows {
+            records.row().integer(row.partition.cast_signed()).bigint(row.offset.cast_signed()).bytes(&row.record);
+        }
+        session.copy(&self.copy_records, &records.finish()).await?;
+        let mut places = Rows::new(5);
+        for row in sorted {
+            places.row().uuid(row.key.profile.0).bigint(row.key.workspace.cast_signed()).bytes(&row.place);
+            places.integer(row.partition.cast_signed()).bigint(row.offset.cast_signed());
+        }
+        session.copy(&self.copy_places, &places.finish()).await
     }
 }
 

@@ -13,6 +13,7 @@ mod producer;
 mod raw_log;
 
 mod clickstream;
+mod conversation;
 mod crashes;
 mod definitions;
 mod edges;

@@ -12,7 +12,7 @@ use weir_e2e::history::Seeded;
 use crate::check::{Checked, check};
 use crate::fault::Fault;
 use crate::fleet::{Fleet, Size};
-use crate::load::{DEFINITIONS, Load, Shared, lock};
+use crate::load::{Load, Shared, define, lock};
 use crate::place::Place;
 use crate::services::{Services, alone};
 
@@ -24,7 +24,7 @@ struct Campaign<'a> {
     services: &'a Services,
     fleet: Fleet,
     ledger: Shared,
-    rng: Seeded,
+    seed: u64,
 }
 
 impl<'a> Campaign<'a> {
@@ -33,22 +33,21 @@ impl<'a> Campaign<'a> {
         let partitions = [1, 4, 5][rng.random_range(0..3)];
         let size = Size { ingests: 2, projectors: 2, partitions, sabotage: None };
         let fleet = Fleet::open(Place::new(services.servers.clone()), &size).await?;
-        let campaign = Self { services, fleet, ledger: Shared::default(), rng };
-        for (n, body) in DEFINITIONS.iter().enumerate() {
-            campaign.fleet.shop.put_segment(&format!("fixed-{n}"), body).await?;
-        }
-        campaign.fleet.shop.filled().await?;
+        let campaign = Self { services, fleet, ledger: Shared::default(), seed };
+        define(&campaign.fleet.shop).await?;
         Ok(campaign)
     }
 
     /// Load, the faults one after the other, and the look at everything.
     async fn round(&mut self, n: usize, faults: &[Fault]) -> Result<Checked> {
-        let (begun, administer) = (Instant::now(), self.rng.random_bool(0.5));
-        let load = Load::start(&self.fleet.shop, &self.ledger, &mut self.rng, &format!("r{n}"), administer);
+        // Of the round's own: how much the one before it drew depends on what was there to look at.
+        let mut rng = Seeded::new(self.seed.wrapping_add(n as u64 * 1_000_003));
+        let (begun, administer) = (Instant::now(), rng.random_bool(0.5));
+        let load = Load::start(&self.fleet.shop, &self.ledger, &mut rng, &format!("r{n}"), administer);
         for fault in faults {
-            sleep(Duration::from_millis(self.rng.random_range(300..1_500))).await;
-            fault.strike(&mut self.fleet, self.services, &mut self.rng).await.with_context(|| format!("{fault:?}"))?;
-            sleep(Duration::from_millis(self.rng.random_range(0..1_000))).await;
+            sleep(Duration::from_millis(rng.random_range(300..1_500))).await;
+            fault.strike(&mut self.fleet, self.services, &mut rng).await.with_context(|| format!("{fault:?}"))?;
+            sleep(Duration::from_millis(rng.random_range(0..1_000))).await;
             self.fleet.mend()?;
         }
         sleep(Duration::from_millis(500)).await;
@@ -60,7 +59,7 @@ impl<'a> Campaign<'a> {
         let (settled, checking) = (settling.elapsed(), Instant::now());
         let ledger = self.ledger.clone();
         let ledger = std::mem::take(&mut *lock(&ledger));
-        let checked = check(&self.fleet, &ledger, &mut self.rng).await;
+        let checked = check(&self.fleet, &ledger, &mut rng).await;
         eprintln!(
             "  round {n} {faults:?}{}: {struck:.1?} of load, settled in {settled:.1?}, checked in {:.1?}; answers {:?}",
             if administer { " and new definitions" } else { "" },

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use crate::caller::eventually_within;
 use crate::fleet::Fleet;
 use crate::kafka;
+use crate::proxy::Proxy;
 use crate::services::Services;
 
 /// How long the others may take to go on where a projector that stands still left off.
@@ -94,7 +95,7 @@ async fn away(services: &Services, server: &str, how: &str, rng: &mut StdRng) ->
 }
 
 /// A projector that has something to do.
-async fn busy_projector(fleet: &Fleet, rng: Option<&mut StdRng>) -> Result<usize> {
+pub async fn busy_projector(fleet: &Fleet, rng: Option<&mut StdRng>) -> Result<usize> {
     let first = rng.map_or(0, |rng| rng.random_range(0..fleet.projectors.len()));
     eventually_within(TAKEN_OVER_WITHIN, "a projector owns partitions", async || {
         let count = fleet.projectors.len();
@@ -109,7 +110,7 @@ async fn busy_projector(fleet: &Fleet, rng: Option<&mut StdRng>) -> Result<usize
 }
 
 /// The others go on where the one left off that stands still since then. Load goes on meanwhile.
-async fn taken_over(fleet: &Fleet, since: Instant) -> Result<()> {
+pub async fn taken_over(fleet: &Fleet, since: Instant) -> Result<()> {
     // What was posted after it stopped, too: the tables have it only by another's hand.
     sleep(Duration::from_secs(1)).await;
     let ends = tokio::task::block_in_place(|| kafka::ends(&fleet.place))?;
@@ -121,37 +122,55 @@ async fn taken_over(fleet: &Fleet, since: Instant) -> Result<()> {
 
 async fn standstill(fleet: &mut Fleet, rng: &mut StdRng) -> Result<()> {
     let n = busy_projector(fleet, Some(rng)).await?;
-    let since = Instant::now();
-    fleet.projectors[n].signal("STOP")?;
-    let taken_over = taken_over(fleet, since).await;
-    sleep(STANDSTILL.saturating_sub(since.elapsed())).await;
-    fleet.projectors[n].signal("CONT")?;
-    taken_over
+    let stopped = Stopped::now(fleet, n)?;
+    taken_over(fleet, stopped.since).await?;
+    stopped.wake(fleet).await
 }
 
-/// The transaction has passed its fence when the process stops. What is left to it later, with nothing new on the log, is
-/// what others have written: it writes nothing of that, and steps down.
+/// The transaction has passed its fence when the process stops.
 async fn standstill_before_commit(fleet: &mut Fleet) -> Result<()> {
     let n = busy_projector(fleet, None).await?;
-    let stopped = &fleet.projectors[n];
-    let proxy = stopped.proxy.as_ref().context("a projector without proxy")?;
-    tokio::time::timeout(TAKEN_OVER_WITHIN, proxy.trap_commit()).await.context("nothing is committed")??;
-    let since = Instant::now();
-    stopped.signal("STOP")?;
-    let taken_over = taken_over(fleet, since).await;
-    sleep(STANDSTILL.saturating_sub(since.elapsed())).await;
-    proxy.release_commit();
-    stopped.signal("CONT")?;
-    taken_over?;
-    stepped_down(fleet, n).await
+    let stopped = stop_before_commit(fleet, n).await?;
+    taken_over(fleet, stopped.since).await?;
+    stopped.wake(fleet).await
 }
 
-/// The projector was given up while it stood still: it says so.
-pub async fn stepped_down(fleet: &Fleet, n: usize) -> Result<()> {
-    eventually_within(BACK_WITHIN, "the woken projector steps down", async || {
-        Ok(fleet.projectors[n].said()?.contains("lost=true").then_some(()))
-    })
-    .await
+/// Stops the projector between a fence and its commit.
+pub async fn stop_before_commit(fleet: &Fleet, n: usize) -> Result<Stopped> {
+    let proxy = fleet.projectors[n].proxy.as_ref().context("a projector without proxy")?;
+    tokio::time::timeout(TAKEN_OVER_WITHIN, proxy.trap_commit()).await.context("nothing is committed")??;
+    Stopped::now(fleet, n)
+}
+
+/// A projector that stands still.
+pub struct Stopped {
+    n: usize,
+    pub since: Instant,
+    /// How much it had said.
+    said: usize,
+}
+
+impl Stopped {
+    fn now(fleet: &Fleet, n: usize) -> Result<Self> {
+        let projector = &fleet.projectors[n];
+        let said = projector.said()?.len();
+        projector.signal("STOP")?;
+        Ok(Self { n, since: Instant::now(), said })
+    }
+
+    /// Lets it go on once it was given up, and waits until it has noticed.
+    pub async fn wake(self, fleet: &Fleet) -> Result<()> {
+        sleep(STANDSTILL.saturating_sub(self.since.elapsed())).await;
+        let projector = &fleet.projectors[self.n];
+        projector.proxy.iter().for_each(Proxy::release_commit);
+        projector.signal("CONT")?;
+        eventually_within(BACK_WITHIN, "the woken projector steps down", async || {
+            let said = projector.said()?;
+            let mut news = said[self.said..].lines();
+            Ok(news.any(|line| line.contains("came=false") && line.contains("owned=0")).then_some(()))
+        })
+        .await
+    }
 }
 
 async fn cuts(fleet: &mut Fleet, rng: &mut StdRng) -> Result<()> {

@@ -22,7 +22,7 @@ const WRITERS: u64 = 3;
 const USERS: u32 = 1_200;
 const NAMES: [&str; 5] = ["LOGIN", "PURCHASE", "cart.added", "order.completed", "product.viewed"];
 /// Windows as short as a round, so that members come and go in it.
-pub const DEFINITIONS: [&str; 6] = [
+const DEFINITIONS: [&str; 6] = [
     r#"{"when":{"event":"product.viewed","at_least":2,"within":"30s"}}"#,
     r#"{"when":{"event":"cart.added","not_followed_by":{"event":"order.completed"},"for":"5s"}}"#,
     r#"{"when":{"all":[{"score":"points","at_least":11},{"not":{"event":"order.completed","within":"9s"}}]}}"#,
@@ -30,6 +30,14 @@ pub const DEFINITIONS: [&str; 6] = [
     r#"{"when":{"event":"LOGIN","followed_by":{"event":"PURCHASE"},"within":"1m"}}"#,
     r#"{"when":{"event":"cart.added","at_least":2,"within":"1h"}}"#,
 ];
+
+/// Makes the segments that are there all the time.
+pub async fn define(shop: &Shop) -> Result<()> {
+    for (n, body) in DEFINITIONS.iter().enumerate() {
+        shop.put_segment(&format!("fixed-{n}"), body).await?;
+    }
+    shop.filled().await
+}
 
 /// What clients know.
 #[derive(Default)]

@@ -28,3 +28,4 @@ mod check;
 mod fault;
 mod load;
 mod services;
+mod takeover;

@@ -191,11 +191,13 @@ impl Shop {
 
     /// Waits until the tables have everything that is on the log.
     pub async fn caught_up(&self) -> Result<()> {
-        eventually("the tables have reached the end of the log", async || {
+        let mut last = String::new();
+        let caught_up = eventually("the tables have reached the end of the log", async || {
             let answer = self.read.get("/api/status").await?;
+            last.clone_from(&answer.text);
             Ok((answer.status == 200 && answer.json()?["lag"] == json!(0)).then_some(()))
-        })
-        .await
+        });
+        caught_up.await.with_context(|| format!("the last status: {last}"))
     }
 }
 

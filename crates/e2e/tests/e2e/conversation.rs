@@ -1,9 +1,9 @@
 //! One conversation of several hundred requests, played to one process over its own files and to one over Kafka and
 //! PostgreSQL: status, headers and bodies are the same, but for names that each deployment makes itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use weir_e2e::oracle::instant;
@@ -26,6 +26,9 @@ const OWN: [&str; 10] = [
     "lag_seconds",
 ];
 const HEADERS: [&str; 6] = ["content-type", "retry-after", "allow", "www-authenticate", "weir-clock", "cache-control"];
+
+/// So many writes are waited for by a read; those before them were by others.
+const REMEMBERED: usize = 16;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -59,17 +62,20 @@ struct Request {
     headers: Vec<(&'static str, String)>,
     body: Option<String>,
     /// What to keep of the answer: a name, and where in the body it is.
-    keep: Option<(&'static str, &'static str)>,
+    keep: Vec<(&'static str, &'static str)>,
 }
 
 /// The conversation, as it is written down.
+///
+/// Events without an id of the producer's get one that nobody can foresee, and of several at one instant the id says which
+/// is the latest: so there is only one of them at a time.
 #[derive(Default)]
 struct Script(Vec<Step>);
 
 impl Script {
     fn ask(&mut self, by: By, method: &'static str, path: impl Into<String>, body: Option<String>) -> &mut Request {
         let headers = body.iter().map(|_| ("content-type", "application/json".to_owned())).collect();
-        self.0.push(Step::Ask(Request { by, method, path: path.into(), headers, body, keep: None }));
+        self.0.push(Step::Ask(Request { by, method, path: path.into(), headers, body, keep: Vec::new() }));
         match self.0.last_mut() {
             Some(Step::Ask(request)) => request,
             _ => unreachable!("a request was just pushed"),
@@ -99,7 +105,7 @@ impl Script {
 
 impl Request {
     fn keep(&mut self, name: &'static str, pointer: &'static str) -> &mut Self {
-        self.keep = Some((name, pointer));
+        self.keep.push((name, pointer));
         self
     }
 
@@ -150,6 +156,11 @@ const REFUSED: [&str; 8] = [
 ];
 
 fn definitions(script: &mut Script) {
+    // Before the last segment, which is waited for.
+    script.put(
+        "/api/scores/clicks",
+        r#"{"rules":[{"event":"product.viewed","points":0.1},{"event":"*","points":0.001}]}"#,
+    );
     for (slug, body) in SEGMENTS {
         script.put(format!("/api/segments/{slug}"), body);
         script.put(format!("/api/segments/{slug}"), body);
@@ -159,10 +170,6 @@ fn definitions(script: &mut Script) {
     }
     script.put("/api/segments/Not_A_Slug", SEGMENTS[0].1);
     script.put("/api/segments/gb", r#"{"when":{"in_segment":"both"}}"#);
-    script.put(
-        "/api/scores/clicks",
-        r#"{"rules":[{"event":"product.viewed","points":0.1},{"event":"*","points":0.001}]}"#,
-    );
     script.put("/api/scores/clicks", r#"{"rules":[{"event":"x"}]}"#);
     script.ask(By::Write, "PUT", "/api/segments/viewed", Some(SEGMENTS[0].1.to_owned()));
     script.ask(By::Operator, "PUT", "/api/segments/viewed", Some(SEGMENTS[0].1.to_owned()));
@@ -188,12 +195,14 @@ fn people(script: &mut Script) {
     for n in 0..6 {
         script.later(1);
         script.post("/api/profiles", json!({"user_id": n.to_string(), "name": "User"}));
+        script.later(1);
         script.ask(
             By::Write,
             "PATCH",
             format!("/api/profiles/user:{n}"),
             Some(json!({"name": format!("U{n}")}).to_string()),
         );
+        script.later(1);
         script.ask(
             By::Write,
             "PATCH",
@@ -249,8 +258,9 @@ fn events(script: &mut Script) {
         let by = if round % 2 == 0 { By::Write } else { By::Admin };
         script.ask(by, "POST", "/api/events", Some(Value::from(items).to_string()));
         // Without ids, sent twice under one key.
-        let items =
-            json!([{"name": "LOGIN", "user_id": "keyed"}, {"name": "PURCHASE", "user_id": "keyed"}]).to_string();
+        let items = format!(
+            r#"[{{"name":"LOGIN","user_id":"keyed"}},{{"name":"PURCHASE","user_id":"keyed","timestamp":"2026-11-20T08:0{round}:00Z"}}]"#
+        );
         for _ in 0..2 {
             script.later(1);
             script
@@ -268,6 +278,7 @@ fn events(script: &mut Script) {
             "/v1/users/events",
             json!({"user_id": n % 2 + 70, "event_type": kind, "timestamp": 1_700_000_000 + n}),
         );
+        script.later(1);
         script.post(
             "/v1/users/events/",
             json!({"user_id": "71", "event_type": kind, "timestamp": "2026-11-20T09:00:00+01:00"}),
@@ -392,15 +403,15 @@ fn changes(script: &mut Script) {
     script.put("/api/segments/after", r#"{"when":{"score":"clicks","at_most":-5}}"#);
     script.filled();
     script.ask(By::Admin, "DELETE", "/api/scores/clicks", None);
-    script.get("/api/scores/clicks/profiles");
     script.get("/api/segments/after");
 }
 
 fn keys(script: &mut Script) {
     script
         .ask(By::Admin, "POST", "/api/keys", Some(json!({"role": "read", "name": "mine"}).to_string()))
-        .keep("made", "/key");
-    script.ask(By::Admin, "GET", "/api/keys", None).keep("id", "/keys/3/id");
+        .keep("made", "/key")
+        .keep("id", "/id");
+    script.ask(By::Admin, "GET", "/api/keys", None);
     script.ask(By::Made("made"), "GET", "/api/segments/gb", None);
     script.ask(By::Made("made"), "POST", "/api/events", Some("[]".to_owned()));
     for role in ["operator", "king", ""] {
@@ -420,15 +431,35 @@ fn keys(script: &mut Script) {
 }
 
 /// An answer, with the deployment's own names told apart only by when they first came.
-#[derive(Debug, PartialEq)]
 struct Answer {
     asked: String,
+    head: Head,
+    body: Value,
+}
+
+#[derive(Debug, PartialEq)]
+struct Head {
     status: u16,
     headers: BTreeMap<String, String>,
     /// Whether there is one; what is in it is the deployment's own.
     position: bool,
     generation: bool,
-    body: Value,
+}
+
+/// The first place where two bodies differ, and what is there.
+fn difference<'a>(one: &'a Value, other: &'a Value) -> Option<(String, &'a Value, &'a Value)> {
+    let within = |name: String, one: &'a Value, other: &'a Value| {
+        difference(one, other).map(|(at, one, other)| (format!("/{name}{at}"), one, other))
+    };
+    match (one, other) {
+        (Value::Object(left), Value::Object(right)) if left.keys().eq(right.keys()) => {
+            left.iter().zip(right.values()).find_map(|((name, one), other)| within(name.clone(), one, other))
+        }
+        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+            left.iter().zip(right).enumerate().find_map(|(n, (one, other))| within(n.to_string(), one, other))
+        }
+        _ => (one != other).then(|| (String::new(), one, other)),
+    }
 }
 
 /// One side of the conversation.
@@ -438,14 +469,15 @@ struct Player<'a> {
     keys: Value,
     now: i64,
     kept: BTreeMap<&'static str, String>,
-    position: Option<String>,
+    /// Tokens of writes; each names a place on one partition.
+    positions: VecDeque<String>,
     names: BTreeMap<String, usize>,
 }
 
 async fn play(house: &House, weir: &Weir, script: &Script) -> Result<Vec<Answer>> {
     let client = Client::builder().no_proxy().build()?;
     let (keys, kept, names) = (house.keys()?, BTreeMap::new(), BTreeMap::new());
-    let mut player = Player { weir, client, keys, now: START, kept, position: None, names };
+    let mut player = Player { weir, client, keys, now: START, kept, positions: VecDeque::new(), names };
     hold(&weir.operator, START).await?;
     let mut answers = Vec::new();
     for step in &script.0 {
@@ -473,8 +505,9 @@ impl Player<'_> {
         for (name, value) in &request.headers {
             sent = sent.header(*name, value);
         }
-        if let (Method::GET, Some(position)) = (&method, &self.position) {
-            sent = sent.header("weir-after", position).header("prefer", "wait=60");
+        if method == Method::GET && !self.positions.is_empty() {
+            let all = Vec::from_iter(self.positions.iter().map(String::as_str)).join(",");
+            sent = sent.header("weir-after", all).header("prefer", "wait=60");
         }
         if request.path == "/api/status" {
             // It says how far it is, and not only to whom it knows.
@@ -490,13 +523,17 @@ impl Player<'_> {
             (answer.status().as_u16(), header("weir-position"), header("weir-generation"));
         let text = answer.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        if let Some((name, pointer)) = request.keep {
+        for (name, pointer) in request.keep.iter().copied() {
             self.kept.insert(name, body.pointer(pointer).and_then(Value::as_str).unwrap_or("none").to_owned());
         }
         let has_position = position.is_some();
-        self.position = position.or(self.position.take());
+        self.positions.extend(position);
+        while self.positions.len() > REMEMBERED {
+            self.positions.pop_front();
+        }
         let body = self.told(body);
-        Ok(Answer { asked, status, headers, position: has_position, generation: generation.is_some(), body })
+        let head = Head { status, headers, position: has_position, generation: generation.is_some() };
+        Ok(Answer { asked, head, body })
     }
 
     fn key(&self, by: By) -> Result<Option<String>> {
@@ -520,16 +557,17 @@ impl Player<'_> {
     /// The body, without what is the deployment's own.
     fn told(&mut self, body: Value) -> Value {
         match body {
-            Value::Object(fields) => Value::Object(
-                fields
-                    .into_iter()
-                    .map(|(name, value)| {
-                        let own = OWN.contains(&name.as_str()) && !value.is_null();
-                        let value = if own { json!("its own") } else { self.told(value) };
-                        (name, value)
-                    })
-                    .collect(),
-            ),
+            Value::Object(fields) => {
+                // The first keys are made before the clock is held.
+                let is_key = fields.contains_key("role");
+                let mut told = |(name, value): (String, Value)| {
+                    let own = OWN.contains(&name.as_str()) || (is_key && name == "created_at");
+                    let value = if name == "keys" || name == "profiles" { by_what_is_known(value) } else { value };
+                    let value = if own && !value.is_null() { json!("its own") } else { self.told(value) };
+                    (name, value)
+                };
+                Value::Object(fields.into_iter().map(&mut told).collect())
+            }
             Value::Array(items) => Value::Array(items.into_iter().map(|item| self.told(item)).collect()),
             Value::String(text) => Value::String(self.named(&text)),
             other => other,
@@ -555,6 +593,18 @@ impl Player<'_> {
     }
 }
 
+/// Keys are in the order of their ids, and so are profiles of equally many points: here in another one.
+fn by_what_is_known(mut rows: Value) -> Value {
+    let known = |row: &Value| [&row["role"], &row["name"], &row["identifiers"]].map(Value::to_string);
+    let alike = |one: &Value, next: &Value| {
+        one.get("role").is_some() || (one.get("points").is_some() && one["points"] == next["points"])
+    };
+    for run in rows.as_array_mut().into_iter().flat_map(|rows| rows.chunk_by_mut(alike)) {
+        run.sort_by_key(known);
+    }
+    rows
+}
+
 async fn the_same_over(partitions: &str) -> Result<()> {
     let (script, flags) = (script(), ["--test-clock", "--partitions", partitions]);
     let (one, other) = (House::new(&flags)?, House::on_servers(&flags)?);
@@ -562,10 +612,14 @@ async fn the_same_over(partitions: &str) -> Result<()> {
     let one = play(&one, &embedded, &script).await.context("embedded")?;
     let other = play(&other, &on_servers, &script).await.context("on Kafka and PostgreSQL")?;
     for (n, (one, other)) in one.iter().zip(&other).enumerate() {
-        ensure!(one == other, "request {n}\n  embedded  {one:?}\n  elsewhere {other:?}");
+        let asked = || format!("request {n}, {}", one.asked);
+        ensure!(one.head == other.head, "{}\n  embedded  {:?}\n  elsewhere {:?}", asked(), one.head, other.head);
+        if let Some((at, one, other)) = difference(&one.body, &other.body) {
+            bail!("{}, {at}\n  embedded  {one}\n  elsewhere {other}", asked());
+        }
     }
     let statuses: BTreeMap<u16, usize> = one.iter().fold(BTreeMap::new(), |mut all, answer| {
-        *all.entry(answer.status).or_default() += 1;
+        *all.entry(answer.head.status).or_default() += 1;
         all
     });
     eprintln!("{} answers are the same over {partitions} partitions: {statuses:?}", one.len());

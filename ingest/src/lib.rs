@@ -12,6 +12,7 @@ mod framing;
 mod id;
 mod instant_text;
 mod measure;
+mod program;
 mod receipt;
 mod record;
 mod routes;
@@ -22,5 +23,6 @@ mod writable;
 
 pub use acknowledged::Acknowledged;
 pub use control::{FollowError, Follower};
+pub use program::main;
 pub use service::{Ingest, Settings, StartError};
 pub use start::{Started, start, start_on};

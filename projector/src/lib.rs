@@ -9,6 +9,7 @@ mod error;
 mod generations;
 mod membership;
 mod memory;
+mod program;
 mod rebuilds;
 mod redo;
 mod runner;
@@ -28,6 +29,7 @@ use weir_store::{Generation, Projection, Store, StoreError};
 
 pub use admission::{IdsDamaged, SeenIds, Verdict, fingerprint, id_hash};
 pub use error::FoldError;
+pub use program::main;
 pub use start::{Parts, StartError, bind, first_record, work};
 
 /// Fills the store from the log until stopped, and keeps its generations.

@@ -15,6 +15,7 @@ mod lag;
 mod pace;
 mod people;
 mod profiles;
+mod program;
 mod quarantine;
 mod reading;
 mod rebuilds;
@@ -28,5 +29,6 @@ mod users;
 mod wait;
 mod watch;
 
+pub use program::main;
 pub use service::{QueryApi, Settings};
 pub use wait::Acknowledged;

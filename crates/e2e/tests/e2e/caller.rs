@@ -1,5 +1,6 @@
 //! HTTP as a client of Weir speaks it.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -7,11 +8,49 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use weir_e2e::oracle::instant;
 
+/// Where a deployment is asked: what the front door of a real one does.
+#[derive(Clone, Default)]
+pub struct Doors(Arc<RwLock<Addresses>>);
+
+#[derive(Default)]
+struct Addresses {
+    /// Of ingests; each request goes to the next one.
+    writes: Vec<String>,
+    reads: String,
+    requests: usize,
+}
+
+impl Doors {
+    /// Of one process that is everything.
+    pub fn one(base: &str) -> Self {
+        let doors = Self::default();
+        doors.set(vec![base.to_owned()], base.to_owned());
+        doors
+    }
+
+    /// Ingests and a query API.
+    pub fn set(&self, writes: Vec<String>, reads: String) {
+        let mut addresses = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        (addresses.writes, addresses.reads) = (writes, reads);
+    }
+
+    /// GET and HEAD are answered by the query API, and rebuilds are its business.
+    fn base(&self, method: &Method, path: &str) -> String {
+        let mut addresses = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*method, Method::GET | Method::HEAD) || path.starts_with("/api/rebuilds") {
+            return addresses.reads.clone();
+        }
+        addresses.requests += 1;
+        let writes = &addresses.writes;
+        writes.get(addresses.requests % writes.len().max(1)).cloned().unwrap_or_default()
+    }
+}
+
 /// One that asks with a key.
 #[derive(Clone)]
 pub struct Caller {
     client: Client,
-    base: String,
+    doors: Doors,
     key: String,
 }
 
@@ -21,6 +60,8 @@ pub struct Answer {
     pub status: u16,
     /// The token in `Weir-Position`.
     pub position: Option<String>,
+    /// After how many seconds to come again.
+    pub retry_after: Option<String>,
     pub text: String,
     asked: String,
 }
@@ -42,9 +83,9 @@ impl Answer {
 }
 
 impl Caller {
-    pub fn new(base: &str, key: &str) -> Result<Self> {
+    pub fn new(doors: &Doors, key: &str) -> Result<Self> {
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
-        Ok(Self { client, base: base.to_owned(), key: key.to_owned() })
+        Ok(Self { client, doors: doors.clone(), key: key.to_owned() })
     }
 
     /// The same client with another key.
@@ -61,7 +102,11 @@ impl Caller {
         headers: &[(&str, &str)],
     ) -> reqwest::Result<Answer> {
         let asked = format!("{method} {path}");
-        let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let base = self.doors.base(&method, path);
+        let mut request = self.client.request(method, format!("{base}{path}"));
+        if !self.key.is_empty() {
+            request = request.bearer_auth(&self.key);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -69,8 +114,9 @@ impl Caller {
             request = request.header("Content-Type", "application/json").body(body);
         }
         let answer = request.send().await?;
-        let position = answer.headers().get("weir-position").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        Ok(Answer { status: answer.status().as_u16(), position, text: answer.text().await?, asked })
+        let header = |name| answer.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let (position, retry_after) = (header("weir-position"), header("retry-after"));
+        Ok(Answer { status: answer.status().as_u16(), position, retry_after, text: answer.text().await?, asked })
     }
 
     pub async fn get(&self, path: &str) -> Result<Answer> {
@@ -102,9 +148,9 @@ pub struct Shop {
 
 impl Shop {
     /// From what names the keys: `keys.json`, or the answer of `POST /api/workspaces`.
-    pub fn new(base: &str, keys: &Value) -> Result<Self> {
+    pub fn new(doors: &Doors, keys: &Value) -> Result<Self> {
         let text = |name: &str| keys[name].as_str().with_context(|| format!("no {name} in {keys}"));
-        let admin = Caller::new(base, text("admin")?)?;
+        let admin = Caller::new(doors, text("admin")?)?;
         Ok(Self {
             slug: text("workspace")?.to_owned(),
             write: admin.with_key(text("write")?),
@@ -145,22 +191,33 @@ impl Shop {
 
     /// Waits until the tables have everything that is on the log.
     pub async fn caught_up(&self) -> Result<()> {
-        eventually("the tables have reached the end of the log", async || {
+        let mut last = String::new();
+        let caught_up = eventually("the tables have reached the end of the log", async || {
             let answer = self.read.get("/api/status").await?;
+            last.clone_from(&answer.text);
             Ok((answer.status == 200 && answer.json()?["lag"] == json!(0)).then_some(()))
-        })
-        .await
+        });
+        caught_up.await.with_context(|| format!("the last status: {last}"))
     }
 }
 
 /// Asks until there is an answer; not for ever.
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    eventually_within(Duration::from_secs(60), what, ask).await
+}
+
+/// Asks until there is an answer; not for longer than said.
+pub async fn eventually_within<T>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let begun = std::time::Instant::now();
     loop {
         if let Some(answer) = ask().await? {
             return Ok(answer);
         }
-        ensure!(begun.elapsed() < Duration::from_secs(60), "not within 60 s: {what}");
+        ensure!(begun.elapsed() < limit, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

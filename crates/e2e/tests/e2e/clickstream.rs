@@ -9,7 +9,7 @@ use weir_e2e::oracle::{builtin, instant};
 use crate::caller::hold;
 use crate::checker::{Expected, Plan, compare, scores};
 use crate::house::{House, Weir};
-use crate::{producer, raw_log};
+use crate::producer;
 
 const HOUR: i64 = 3_600 * instant::SECOND;
 const BATCH: usize = 1_000;
@@ -37,7 +37,7 @@ pub async fn open_shop(weir: &Weir) -> Result<()> {
 
 /// What is asked at a checkpoint: by the clock, in the past and in the future.
 pub async fn check(house: &House, weir: &Weir, rng: &mut Seeded, clicks: &[Click], now: i64) -> Result<usize> {
-    let oracle = raw_log::oracle(&house.file("log.db")).await?;
+    let oracle = house.oracle().await?;
     weir.shop.caught_up().await?;
     let scores = scores(&[("points", POINTS)])?;
     let expected = Expected::new(oracle.workspace("default"), &SEGMENTS, &scores)?;
@@ -129,7 +129,7 @@ async fn shuffled_with_one_repeat_in_ten() -> Result<()> {
             }
         }
         let all = check(&house, &weir, &mut rng, &sent, now + 8 * instant::DAY).await?;
-        let repeats = raw_log::oracle(&house.file("log.db")).await?.workspace("default").duplicates();
+        let repeats = house.oracle().await?.workspace("default").duplicates();
         let status = weir.shop.read.read("/api/status").await?;
         assert_eq!(status["duplicates"].as_u64(), u64::try_from(repeats).ok());
         assert_eq!(repeats, clicks.len() / 10);

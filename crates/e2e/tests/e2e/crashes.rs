@@ -15,7 +15,6 @@ use weir_e2e::oracle::{Oracle, builtin};
 use crate::caller::{Caller, Shop};
 use crate::checker::{Expected, Plan, compare, scores};
 use crate::house::{House, Weir};
-use crate::raw_log;
 
 const ROUNDS: u64 = 22;
 const WRITERS: u64 = 4;
@@ -204,7 +203,7 @@ async fn killed_at_random_moments_under_load() -> Result<()> {
         round(&house, &mut rng, n, &ledger).await.with_context(|| format!("round {n}, seed {}", rng.seed()))?;
     }
 
-    let oracle = raw_log::oracle(&house.file("log.db")).await?;
+    let oracle = house.oracle().await?;
     let shop = oracle.workspace("default");
     let ledger = std::mem::take(&mut *open(&ledger));
     let admitted: BTreeSet<&str> = shop.admitted().iter().map(|record| record.event.id.as_str()).collect();

@@ -11,7 +11,6 @@ use weir_e2e::oracle::{Oracle, Scores, builtin, instant};
 use crate::caller::{Shop, hold};
 use crate::checker::{Expected, Plan, compare, scores};
 use crate::house::{House, Weir};
-use crate::raw_log;
 
 const HISTORIES: u64 = 14;
 const DEFINITIONS: usize = 9;
@@ -115,7 +114,7 @@ impl std::ops::AddAssign for Compared {
 }
 
 async fn check(house: &House, shop: &Shop, rng: &mut Seeded, segments: &[(String, String)]) -> Result<Compared> {
-    let oracle: Oracle = raw_log::oracle(&house.file("log.db")).await?;
+    let oracle: Oracle = house.oracle().await?;
     shop.caught_up().await?;
     let of_shop = oracle.workspace(&shop.slug);
     let status = shop.read.read("/api/status").await?;

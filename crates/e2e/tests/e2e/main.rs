@@ -6,10 +6,14 @@
 mod caller;
 mod checker;
 mod house;
+mod kafka;
+mod place;
+mod process;
 mod producer;
 mod raw_log;
 
 mod clickstream;
+mod conversation;
 mod crashes;
 mod definitions;
 mod edges;

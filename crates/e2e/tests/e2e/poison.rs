@@ -42,7 +42,7 @@ async fn poison_is_set_aside_and_the_rest_goes_on() -> Result<()> {
     events(&weir, "a").await?;
     assert_eq!(weir.process.terminate()?, Some(0));
 
-    let partitions = raw_log::read(&house.file("log.db")).await?;
+    let partitions = house.records().await?;
     let good = String::from_utf8(partitions.concat().first().context("an empty log")?.clone())?;
     let subject = serde_json::from_str::<Value>(&good)?["subject"].as_str().context("no subject")?.to_owned();
     let bad = poison(&good, &subject);
@@ -55,8 +55,7 @@ async fn poison_is_set_aside_and_the_rest_goes_on() -> Result<()> {
     let weir = house.open().await?;
     events(&weir, "b").await?;
     weir.shop.caught_up().await?;
-    let oracle =
-        Oracle::with_workspaces(&raw_log::read(&house.file("log.db")).await?, raw_log::DEDUP_WINDOW, &["default"]);
+    let oracle = Oracle::with_workspaces(&house.records().await?, raw_log::DEDUP_WINDOW, &["default"]);
     assert_eq!(oracle.quarantined().len(), bad.len());
     let status = weir.operator.read("/api/status").await?;
     assert_eq!(status["quarantined"], json!(bad.len()), "{status}");

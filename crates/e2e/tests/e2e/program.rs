@@ -8,7 +8,8 @@ use rand::Rng as _;
 use serde_json::json;
 use weir_e2e::history::Seeded;
 
-use crate::house::{House, Process};
+use crate::house::House;
+use crate::process::Process;
 
 fn flags(flags: &[&str]) -> Vec<String> {
     flags.iter().map(|flag| (*flag).to_owned()).collect()

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use weir_e2e::oracle::{Oracle, instant};
+use weir_e2e::oracle::instant;
 use weir_event::Stream;
 use weir_event_log::{LogUrl, OpenOptions, open};
 
@@ -41,9 +41,4 @@ pub async fn read(log: &Path) -> Result<Vec<Vec<Vec<u8>>>> {
     }
     log.close().await;
     Ok(partitions)
-}
-
-/// What the log says.
-pub async fn oracle(log: &Path) -> Result<Oracle> {
-    Ok(Oracle::new(&read(log).await?, DEDUP_WINDOW))
 }

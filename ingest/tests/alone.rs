@@ -1,5 +1,4 @@
 //! The binary as operators meet it who didn't give it a log.
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in tests, not in what they share
 
 // Helpers of tests may panic; clippy knows only the tests themselves.
 #![allow(clippy::unwrap_used)]

@@ -1,5 +1,4 @@
 //! The binary as operators meet it: what it needs, and what it does while PostgreSQL is away.
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in tests, not in what they share
 
 // Helpers of tests may panic; clippy knows only the tests themselves.
 #![allow(clippy::unwrap_used)]

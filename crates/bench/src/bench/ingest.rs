@@ -141,7 +141,7 @@ impl Measured<'_> {
         ));
         for kind in self.kinds() {
             // Taken in turn, so that neither is always the first on a cold broker.
-            let (weir, limit) = if run % 2 == 0 {
+            let (weir, limit) = if run.is_multiple_of(2) {
                 let weir = self.weir_over_kafka(kind, run, report)?;
                 (weir, self.thin(kind, run, 0, report)?)
             } else {

@@ -1,11 +1,11 @@
 //! Folding records into one batch: what it does to the tables, added up over all of its records.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use uuid::Uuid;
 use weir_event::{Envelope, Poison, ProfileId, Stream};
 use weir_event_log::LogRecord;
-use weir_segment::{Decimal, Event, OpenSpans, State, StoredSpan, advance, fold, membership};
+use weir_segment::{Decimal, Event, StoredSpan, advance, fold, membership};
 use weir_store::{
     Card, Count, CountRow, Fence, MembershipBatch, ProfileKey, Quarantined, ScoreRow, SpanKey, SpanRow, tree,
 };
@@ -13,19 +13,23 @@ use weir_store::{
 use crate::admission::{Verdict, fingerprint, id_hash};
 use crate::definitions::Served;
 use crate::error::FoldError;
-use crate::memory::Memory;
+use crate::memory::{Folding, Memory};
+
+/// A quick hash will do: what varies in the keys comes out of SHA-1 or is a number of ours.
+type Map<K, V> = HashMap<K, V, rapidhash::fast::RandomState>;
 
 /// A batch in the making, for one partition.
 pub(crate) struct Batch {
     partition: u32,
     window: i64,
     newest_receipt: Option<i64>,
-    changed: BTreeSet<ProfileKey>,
-    /// Profiles whose card changed, and what their workspace is folded by.
-    shown: HashMap<ProfileKey, std::sync::Arc<Served>>,
-    spans: HashMap<(i64, i64, ProfileId), Net<(bool, i64)>>,
-    scores: HashMap<(i64, ProfileId), Net<Decimal>>,
-    counts: HashMap<(Option<u64>, Count), i64>,
+    /// Each once.
+    changed: Vec<ProfileKey>,
+    /// Profiles whose card changed, what their workspace is folded by, and whether they are new.
+    shown: Map<ProfileKey, (std::sync::Arc<Served>, bool)>,
+    spans: Map<(i64, i64, ProfileId), Net<(bool, i64)>>,
+    scores: Map<(i64, ProfileId), Net<Decimal>>,
+    counts: Map<(Option<u64>, Count), i64>,
     not_admitted: Vec<u64>,
     quarantine: Vec<Quarantined>,
 }
@@ -42,11 +46,11 @@ impl Batch {
             partition,
             window,
             newest_receipt: None,
-            changed: BTreeSet::new(),
-            shown: HashMap::new(),
-            spans: HashMap::new(),
-            scores: HashMap::new(),
-            counts: HashMap::new(),
+            changed: Vec::new(),
+            shown: Map::default(),
+            spans: Map::default(),
+            scores: Map::default(),
+            counts: Map::default(),
             not_admitted: Vec::new(),
             quarantine: Vec::new(),
         }
@@ -86,17 +90,16 @@ impl Batch {
             self.not_admitted.push(offset);
             return Ok(());
         }
-        held.last_offset = Some(offset);
-        self.changed.insert(key);
+        if !held.is_folding() {
+            self.changed.push(key);
+        }
+        let folding = held.folding()?;
         self.newest_receipt = self.newest_receipt.max(Some(envelope.received.micros()));
-        let mut state = if held.state.is_empty() { State::default() } else { State::decode(&held.state)? };
-        let mut open = OpenSpans::decode(&held.open_spans)?;
         let event = Event::of(envelope);
         for _ in 0..crate::sabotage::times_to_fold(offset) {
-            self.fold(key, served, &mut state, &mut open, &event)?;
+            self.fold(key, served, folding, &event)?;
         }
-        held.state = state.encode();
-        held.open_spans = open.encode();
+        held.last_offset = Some(offset);
         Ok(())
     }
 
@@ -104,10 +107,10 @@ impl Batch {
         &mut self,
         key: ProfileKey,
         served: &std::sync::Arc<Served>,
-        state: &mut State,
-        open: &mut OpenSpans,
+        folding: &mut Folding,
         event: &Event<'_>,
     ) -> Result<(), FoldError> {
+        let Folding { state, open_spans: open, is_new } = folding;
         let aside = state.set_aside();
         let touched = fold(&served.catalog, state, event)?;
         let horizon = state.horizon.unwrap_or(event.key.received);
@@ -124,7 +127,7 @@ impl Batch {
         }
         open.prune(horizon);
         if touched.facts || !touched.scores.is_empty() {
-            self.shown.insert(key, served.clone());
+            self.shown.entry(key).or_insert_with(|| (served.clone(), *is_new));
         }
         for change in touched.scores {
             let score = served.catalog.scores()[change.score].id;
@@ -151,7 +154,7 @@ impl Batch {
 
     /// What the batch does to the tables, sorted, each row once.
     pub(crate) fn finish(
-        self,
+        mut self,
         memory: &mut Memory,
         owner: Uuid,
         expected: u64,
@@ -168,18 +171,20 @@ impl Batch {
         batch.counts.sort_unstable_by_key(|row| (row.workspace, row.what));
         net_spans(self.spans, &mut batch);
         net_scores(self.scores, &mut batch);
-        for (key, served) in self.shown {
-            let state = State::decode(&memory.profile(key).state)?;
-            batch.cards.push(Card { key, card: state.card(&served.catalog).encode() });
+        for (key, (served, is_new)) in self.shown {
+            let card = memory.profile(key).folding()?.state.card(&served.catalog).encode();
+            let cards = if is_new { &mut batch.new.cards } else { &mut batch.cards };
+            cards.push(Card { key, card });
         }
         batch.cards.sort_unstable_by_key(|card| card.key);
-        let changed: Vec<ProfileKey> = self.changed.into_iter().collect();
-        memory.complete(&mut batch, &changed, fence, self.window);
+        batch.new.cards.sort_unstable_by_key(|card| card.key);
+        self.changed.sort_unstable();
+        memory.complete(&mut batch, &self.changed, fence, self.window);
         Ok((fence, batch))
     }
 }
 
-fn net_spans(spans: HashMap<(i64, i64, ProfileId), Net<(bool, i64)>>, batch: &mut MembershipBatch) {
+fn net_spans(spans: Map<(i64, i64, ProfileId), Net<(bool, i64)>>, batch: &mut MembershipBatch) {
     let mut gone = Vec::new();
     for ((segment, enters, profile), net) in spans {
         if net.before == net.after {
@@ -188,16 +193,18 @@ fn net_spans(spans: HashMap<(i64, i64, ProfileId), Net<(bool, i64)>>, batch: &mu
         let row = |(past, leaves)| SpanRow { key: SpanKey { segment, past, enters, profile }, leaves };
         let (before, after) = (net.before.map(row), net.after.map(row));
         gone.extend(before);
-        batch.spans.extend(after);
+        let spans = if before.is_none() { &mut batch.new.spans } else { &mut batch.spans };
+        spans.extend(after);
         // A row that stays in its place is written over.
         batch.removed_spans.extend(before.map(|row| row.key).filter(|key| after.is_none_or(|row| row.key != *key)));
     }
-    batch.tree = tree::rows(gone, batch.spans.iter().copied());
+    batch.tree = tree::rows(gone, batch.spans.iter().chain(&batch.new.spans).copied());
     batch.spans.sort_unstable();
+    batch.new.spans.sort_unstable();
     batch.removed_spans.sort_unstable();
 }
 
-fn net_scores(scores: HashMap<(i64, ProfileId), Net<Decimal>>, batch: &mut MembershipBatch) {
+fn net_scores(scores: Map<(i64, ProfileId), Net<Decimal>>, batch: &mut MembershipBatch) {
     for ((score, profile), net) in scores {
         if net.before == net.after {
             continue;

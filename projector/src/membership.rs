@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, histogram};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 use weir_event::{Envelope, Poison, Stream};
-use weir_event_log::{EventLog, LogRecord};
-use weir_store::{Generation, ProfileKey, Projection};
+use weir_event_log::{Chunk, EventLog, LogRecord, ReadError};
+use weir_store::{Fence, Generation, MembershipBatch, ProfileKey, Projection};
 
 use crate::batch::Batch;
 use crate::definitions::{DefinitionSet, Served};
 use crate::error::FoldError;
 use crate::memory::Memory;
-use crate::runner::{Owned, UNLIMITED, Until};
+use crate::runner::{Owned, UNLIMITED, Until, joined};
 
 /// Bytes of a batch as long as the tables keep up: small, so that a record doesn't wait for many others.
 const LIVE_BYTES: usize = 1 << 20;
@@ -38,6 +39,8 @@ pub(crate) struct Membership {
     until: Until,
     /// When the last batch began.
     began: Instant,
+    /// The batch before `next`, if it is being written while the next one is folded.
+    writing: Option<JoinHandle<Result<(), FoldError>>>,
 }
 
 impl Membership {
@@ -54,25 +57,48 @@ impl Membership {
         let window = definitions.dedup_window().await?;
         let memory = Memory::take_over(generation.as_ref(), partition, next).await?;
         let (until, began) = (UNLIMITED, Instant::now());
-        Ok(Self { log, generation, partition, owner, definitions, window, memory, next, until, began })
+        Ok(Self { log, generation, partition, owner, definitions, window, memory, next, until, began, writing: None })
     }
 
-    /// A batch of records: what there is, up to a size that depends on how much is left behind it.
-    async fn read(&mut self) -> Result<Vec<LogRecord>, FoldError> {
-        let mut chunk = self.log.read(Stream::Events, self.partition, self.next, LIVE_BYTES).await?;
-        let mut records = std::mem::take(&mut chunk.records);
-        let mut bytes: usize = records.iter().map(|record| record.value.len()).sum();
-        while (LIVE_BYTES / 2..BEHIND_BYTES).contains(&bytes) {
-            let more = self.log.read(Stream::Events, self.partition, chunk.next, LIVE_BYTES).await?;
-            if more.records.is_empty() {
-                break;
+    /// Reads a chunk while the one before it is folded.
+    fn read_ahead(&self, from: u64) -> JoinHandle<Result<Chunk, ReadError>> {
+        let (log, partition) = (self.log.clone(), self.partition);
+        tokio::spawn(async move { log.read(Stream::Events, partition, from, LIVE_BYTES).await })
+    }
+
+    /// Folds what there is, up to a size that depends on how much is left behind it. Answers the batch with the fence that
+    /// it moves, unless there was nothing, and whether there is more.
+    async fn gather(&mut self) -> Result<Option<(Fence, MembershipBatch, bool)>, FoldError> {
+        let started = Instant::now();
+        let mut batch = Batch::new(self.partition, self.window);
+        let (mut next, mut bytes, mut count) = (self.next, 0, 0);
+        let mut ahead = None;
+        let more = loop {
+            let mut chunk = match ahead.take() {
+                Some(reading) => joined(reading).await?,
+                None => self.log.read(Stream::Events, self.partition, next, LIVE_BYTES).await?,
+            };
+            let read: usize = chunk.records.iter().map(|record| record.value.len()).sum();
+            bytes += read;
+            let (more, full) = (read >= LIVE_BYTES / 2, bytes >= BEHIND_BYTES);
+            if more && !full {
+                ahead = Some(self.read_ahead(chunk.next));
             }
-            bytes += more.records.iter().map(|record| record.value.len()).sum::<usize>();
-            chunk.next = more.next;
-            records.extend(more.records);
+            chunk.records.retain(|record| record.offset < self.until.offset);
+            let Some(last) = chunk.records.last() else { break false };
+            (next, count) = (last.offset + 1, count + chunk.records.len());
+            self.fold(&mut batch, &chunk.records).await?;
+            if !more || full {
+                break more;
+            }
+        };
+        if next == self.next {
+            return Ok(None);
         }
-        records.retain(|record| record.offset < self.until.offset);
-        Ok(records)
+        let (fence, rows) = batch.finish(&mut self.memory, self.owner, self.next, next)?;
+        histogram!("weir_projector_fold_seconds").record(started.elapsed().as_secs_f64());
+        counter!("weir_projector_records_total").increment(count as u64);
+        Ok(Some((fence, rows, more)))
     }
 
     async fn fold(&mut self, batch: &mut Batch, records: &[LogRecord]) -> Result<(), FoldError> {
@@ -129,19 +155,28 @@ impl Owned for Membership {
 
     async fn work(&mut self) -> Result<(), FoldError> {
         self.began = Instant::now();
-        let records = self.read().await?;
-        let Some(last) = records.last() else { return Ok(()) };
-        let (next, started) = (last.offset + 1, Instant::now());
-        let mut batch = Batch::new(self.partition, self.window);
-        self.fold(&mut batch, &records).await?;
-        let (fence, rows) = batch.finish(&mut self.memory, self.owner, self.next, next)?;
-        histogram!("weir_projector_fold_seconds").record(started.elapsed().as_secs_f64());
-        let started = Instant::now();
-        self.generation.commit_membership(fence, &rows).await?;
-        histogram!("weir_projector_commit_seconds").record(started.elapsed().as_secs_f64());
-        counter!("weir_projector_records_total").increment(records.len() as u64);
-        self.next = next;
+        let Some((fence, rows, more)) = self.gather().await? else { return Ok(()) };
+        self.settle().await?;
+        self.writing = Some(tokio::spawn(write(self.generation.clone(), fence, rows)));
+        self.next = fence.next;
+        if !more {
+            self.settle().await?;
+        }
         self.memory.shrink();
         Ok(())
     }
+
+    async fn settle(&mut self) -> Result<(), FoldError> {
+        match self.writing.take() {
+            Some(writing) => joined(writing).await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn write(generation: Arc<dyn Generation>, fence: Fence, rows: MembershipBatch) -> Result<(), FoldError> {
+    let started = Instant::now();
+    generation.commit_membership(fence, &rows).await?;
+    histogram!("weir_projector_commit_seconds").record(started.elapsed().as_secs_f64());
+    Ok(())
 }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
+use weir_segment::{OpenSpans, State};
 use weir_store::{Fence, Generation, MembershipBatch, ProfileKey, ProfileRow};
 
 use crate::admission::SeenIds;
@@ -34,6 +35,17 @@ pub(crate) struct Held {
     pub ids: SeenIds,
     /// The checksum of the row in the states table that this one counts instead of; 0 while there is none.
     below: u64,
+    /// What the batch in the making has folded of it: `state` and `open_spans` are those before the batch meanwhile.
+    folding: Option<Box<Folding>>,
+}
+
+/// A profile while a batch folds it.
+#[derive(Debug)]
+pub(crate) struct Folding {
+    pub state: State,
+    pub open_spans: OpenSpans,
+    /// Nothing of it was folded before the batch.
+    pub is_new: bool,
 }
 
 /// The profiles of a partition.
@@ -104,7 +116,7 @@ impl Memory {
             let chunks = if row.id_chunks > 0 { generation.id_chunks(row.key).await? } else { Vec::new() };
             let ids = SeenIds::decode(&row.event_ids, &chunks)?;
             let (last_offset, state, open_spans) = (Some(row.last_offset), row.state, row.open_spans);
-            self.held.insert(row.key, Held { last_offset, state, open_spans, ids, below });
+            self.held.insert(row.key, Held { last_offset, state, open_spans, ids, below, folding: None });
         }
         Ok(())
     }
@@ -119,14 +131,19 @@ impl Memory {
     pub(crate) fn complete(&mut self, batch: &mut MembershipBatch, changed: &[ProfileKey], fence: Fence, window: i64) {
         for &key in changed {
             let held = self.held.entry(key).or_default();
+            if let Some(folding) = held.folding.take() {
+                held.state = folding.state.encode();
+                held.open_spans = folding.open_spans.encode();
+            }
             let changes = held.ids.settle(key, held.last_offset.unwrap_or(0), window);
             batch.id_chunks.extend(changes.full);
             batch.dropped_chunks.extend(changes.dropped.into_iter().map(|chunk| (key, chunk)));
         }
         self.waiting.extend(changed);
         if changed.len() >= DIRECT {
-            let all = std::mem::take(&mut self.waiting);
-            batch.profiles.extend(all.iter().map(|key| self.place(*key)));
+            for key in std::mem::take(&mut self.waiting) {
+                self.place(key, batch);
+            }
             batch.redo_done = Some(fence.expected);
             (self.moved_to, self.pass_began) = (None, fence.next);
             return;
@@ -145,7 +162,7 @@ impl Memory {
         for key in &moved {
             self.waiting.remove(key);
             redo::moved(*key, &mut batch.redo);
-            batch.profiles.push(self.place(*key));
+            self.place(*key, batch);
         }
         self.moved_to = moved.last().copied();
         if moved.len() < count {
@@ -177,11 +194,12 @@ impl Memory {
         });
     }
 
-    /// The row, on its way to where it belongs.
-    fn place(&mut self, key: ProfileKey) -> ProfileRow {
+    /// Writes a row where it belongs.
+    fn place(&mut self, key: ProfileKey, batch: &mut MembershipBatch) {
         let row = self.row(key);
-        self.profile(key).below = redo::checksum(&row);
-        row
+        let below = std::mem::replace(&mut self.profile(key).below, redo::checksum(&row));
+        let rows = if below == 0 { &mut batch.new.profiles } else { &mut batch.profiles };
+        rows.push(row);
     }
 
     fn row(&self, key: ProfileKey) -> ProfileRow {
@@ -200,6 +218,24 @@ impl Memory {
 }
 
 impl Held {
+    /// Whether the batch in the making has folded anything of it.
+    pub(crate) fn is_folding(&self) -> bool {
+        self.folding.is_some()
+    }
+
+    /// The profile as the batch in the making has folded it so far.
+    pub(crate) fn folding(&mut self) -> Result<&mut Folding, FoldError> {
+        let folding = match self.folding.take() {
+            Some(folding) => folding,
+            None => Box::new(Folding {
+                state: if self.state.is_empty() { State::default() } else { State::decode(&self.state)? },
+                open_spans: OpenSpans::decode(&self.open_spans)?,
+                is_new: self.last_offset.is_none(),
+            }),
+        };
+        Ok(self.folding.insert(folding))
+    }
+
     fn bytes(&self) -> usize {
         size_of::<(ProfileKey, Self)>() + self.state.capacity() + self.open_spans.capacity() + self.ids.bytes()
     }

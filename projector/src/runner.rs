@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_event_log::{EventLog, Share};
@@ -112,6 +112,15 @@ fn settle(ended: Result<Result<(), FoldError>, tokio::task::JoinError>) -> Resul
     }
 }
 
+/// What a task comes to. One that was cancelled was so because the runtime ends, and with it whoever waits here.
+pub(crate) async fn joined<T>(task: JoinHandle<T>) -> T {
+    match task.await {
+        Ok(ended) => ended,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// How far a projection may go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Until {
@@ -140,9 +149,12 @@ pub(crate) trait Owned: Send {
     fn stop_at(&mut self, until: Until);
     /// Returns when there is something to do. May be dropped at any time.
     fn wait(&mut self) -> impl Future<Output = Result<(), FoldError>> + Send;
-    /// Does it: one batch, one transaction. Never dropped half way, so that whoever stops a task knows that nothing of
-    /// it is under way any more.
+    /// Does it: one batch, one transaction, which may still be under way when this returns. Never dropped half way.
     fn work(&mut self) -> impl Future<Output = Result<(), FoldError>> + Send;
+    /// Waits until nothing is under way any more. Never dropped half way, so that whoever stops a task knows that.
+    fn settle(&mut self) -> impl Future<Output = Result<(), FoldError>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// Takes a partition over and works until it is stopped. After an error that may pass everything in memory is thrown
@@ -162,7 +174,8 @@ where
         let error = match take_over().await {
             Ok(mut owned) => {
                 owned.stop_at(until);
-                match work_until(&stop, &mut owned, &mut pause).await {
+                let ended = work_until(&stop, &mut owned, &mut pause).await;
+                match ended.and(owned.settle().await) {
                     Ok(()) => return Ok(()),
                     Err(error) => error,
                 }

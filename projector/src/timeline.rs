@@ -35,6 +35,9 @@ pub(crate) struct Timeline {
     until: Until,
     /// Where membership stood when it was last looked at.
     admitted: u64,
+    /// Where membership must have come for this to begin. In a new generation that is the log's end of the time: so who
+    /// is in which segment is known as early as possible, and the two don't take each other's time.
+    first: u64,
     /// When the last batch began.
     began: Instant,
 }
@@ -52,7 +55,9 @@ impl Timeline {
         crate::check_end(log.as_ref(), Projection::Timeline, partition, next).await?;
         let definitions = DefinitionSet::new(log.clone(), generation.bound());
         let (until, began) = (UNLIMITED, Instant::now());
-        Ok(Self { log, store, generation, partition, owner, definitions, next, until, admitted: next, began })
+        let live = store.live().await?.is_some_and(|live| live.id() == generation.id());
+        let first = if live || next > 0 { 0 } else { log.bounds(Stream::Events, partition).await?.end };
+        Ok(Self { log, store, generation, partition, owner, definitions, next, until, admitted: next, first, began })
     }
 
     async fn rows(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<Vec<TimelineRow>, FoldError> {
@@ -84,10 +89,11 @@ impl Owned for Timeline {
     async fn wait(&mut self) -> Result<(), FoldError> {
         self.until.passed(self.next).await;
         let mut changes = self.store.changes();
-        while self.admitted <= self.next {
+        while self.admitted <= self.next || self.admitted < self.first {
             changes.mark_unchanged();
             self.admitted = crate::position(self.generation.as_ref(), Projection::Membership, self.partition).await?;
-            if self.admitted <= self.next && changes.changed().await.is_err() {
+            let waits = self.admitted <= self.next || self.admitted < self.first;
+            if waits && changes.changed().await.is_err() {
                 // The store is being closed; whoever closes it stops this task.
                 std::future::pending::<()>().await;
             }

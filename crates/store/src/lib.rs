@@ -19,8 +19,9 @@ pub use contents::{Contents, Table, TableRow};
 pub use error::StoreError;
 pub use list::{Page, count, members};
 pub use model::{
-    Card, Count, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow,
-    Progress, Projection, Purpose, Quarantined, RebuildRow, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow, TreeRows,
+    Card, Count, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, NewRows, ProfileKey,
+    ProfileRow, Progress, Projection, Purpose, Quarantined, RebuildRow, ScoreRow, SpanKey, SpanRow, TimelineRow,
+    TreeRow, TreeRows,
 };
 pub use postgres::PgStore;
 pub use rebuild::{Comparison, Difference, NotedRebuild, Rebuild, RebuildRefusal, RebuildRequest, RebuildState};

@@ -280,6 +280,8 @@ pub struct Quarantined {
 /// two writers can't wait for each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MembershipBatch {
+    /// Rows that are known not to be there; those below may be.
+    pub new: NewRows,
     /// Rows moved to where they belong.
     pub profiles: Vec<ProfileRow>,
     /// The rows that the batch changed, in the fold's own encoding; nothing is appended for nothing.
@@ -308,6 +310,18 @@ pub struct MembershipBatch {
     pub not_admitted: Vec<u64>,
     /// Records set aside.
     pub quarantine: Vec<Quarantined>,
+}
+
+/// Rows of a batch that no row of the tables has the key of, so that a backend may insert them without looking: to it a
+/// conflict is damage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewRows {
+    /// Rows that come to where they belong for the first time.
+    pub profiles: Vec<ProfileRow>,
+    /// Of profiles that no card was written of.
+    pub cards: Vec<Card>,
+    /// With another profile, segment or beginning than any.
+    pub spans: Vec<SpanRow>,
 }
 
 /// A record of the timeline.

@@ -7,7 +7,7 @@ use super::fences::fence;
 use super::{Place, fresh};
 use crate::{
     Card, Contents, Count, CountRow, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Quarantined, ScoreRow, SpanKey,
-    SpanRow, Table, TableRow, TimelineRow, TreeRow, TreeRows,
+    SpanRow, Table, TableRow, TimelineRow, TreeRow, TreeRows, tree,
 };
 
 pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
@@ -29,6 +29,68 @@ pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
         rows.sort_by_key(|row| format!("{row:?}"));
     }
     assert_eq!(found, expected);
+}
+
+/// Many rows that are said to be new, and some of them written again.
+pub(super) async fn bulk<P: Place>(make: &impl AsyncFn() -> P) {
+    let (_place, _store, generation) = fresh(make).await;
+    for (expected, next) in [(0, 9), (9, 12)] {
+        let batch = many(u128::from(expected) << 32);
+        generation.commit_membership(fence(1, expected, next), &batch).await.unwrap();
+        // The rows that came before are found again by their being written over.
+        let again = MembershipBatch {
+            profiles: batch.new.profiles.clone(),
+            cards: batch.new.cards.clone(),
+            spans: batch.new.spans.clone(),
+            ..MembershipBatch::default()
+        };
+        generation.commit_membership(fence(1, next, next), &again).await.unwrap();
+    }
+    let mut expected = Vec::new();
+    for batch in [many(0), many(9 << 32)] {
+        expected.extend(batch.new.profiles.into_iter().map(|row| (Table::States, TableRow::State(row))));
+        expected.extend(batch.new.cards.into_iter().map(|row| (Table::Profiles, TableRow::Card(row))));
+        for span in batch.new.spans {
+            expected.push((Table::Spans, TableRow::Span(span)));
+            expected.push((Table::ProfileSpans, TableRow::ProfileSpan(span.key, Some(span.leaves))));
+        }
+    }
+    // Both batches add to the same stretches.
+    let tree = tree::rows([], [many(0), many(9 << 32)].into_iter().flat_map(|batch| batch.new.spans));
+    expected.extend(tree.into_iter().map(|row| (Table::SpanTree, TableRow::Tree(1, row))));
+    let mut found = all(&mut *generation.contents().await.unwrap()).await;
+    for rows in [&mut expected, &mut found] {
+        rows.sort_by_key(|row| format!("{row:?}"));
+    }
+    // A row that waits may be written over one that doesn't any more.
+    found.dedup();
+    assert_eq!(found.len(), expected.len());
+    assert!(found == expected);
+}
+
+/// So many that a backend may write them in bulk, and in parts.
+fn many(first: u128) -> MembershipBatch {
+    let keys =
+        (first..first + 25_000).map(|number| ProfileKey { profile: ProfileId(uuid::Uuid::from_u128(number)), ..key() });
+    let mut batch = MembershipBatch::default();
+    for (at, key) in (0_u16..).zip(keys) {
+        let bytes = |byte: u8| vec![byte; usize::from(at % 300)];
+        let row = ProfileRow {
+            key,
+            last_offset: u64::from(at),
+            state: bytes(1),
+            open_spans: bytes(2),
+            event_ids: bytes(3),
+            id_chunks: 0,
+        };
+        batch.new.profiles.push(row);
+        batch.new.cards.push(Card { key, card: bytes(4) });
+        let span = SpanKey { segment: 3, past: at % 2 == 0, enters: i64::from(at) - 9, profile: key.profile };
+        batch.new.spans.push(SpanRow { key: span, leaves: i64::from(at) });
+    }
+    batch.new.spans.sort_unstable();
+    batch.tree = tree::rows([], batch.new.spans.iter().copied());
+    batch
 }
 
 /// All rows; those that may wait are told as if they did not.

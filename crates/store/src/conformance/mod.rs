@@ -54,6 +54,7 @@ pub async fn run<P: Place + 'static>(make: impl AsyncFn() -> P) {
         generations::run(&make).await;
         standstill::run(&make).await;
         contents::run(&make).await;
+        contents::bulk(&make).await;
         rebuilds::run(&make).await;
     };
     tokio::time::timeout(Duration::from_secs(300), all).await.expect("the suite hangs");

@@ -46,12 +46,15 @@ impl SpanModel {
             }
             if let Some(row) = after {
                 assert_eq!(self.spans.insert(row.key, row.leaves), None, "{row:?} is there already");
-                batch.spans.push(row);
+                let other = SpanKey { past: !row.key.past, ..row.key };
+                let new = before.is_none() && !self.spans.contains_key(&other);
+                if new { &mut batch.new.spans } else { &mut batch.spans }.push(row);
             }
         }
-        batch.tree = tree::rows(gone, batch.spans.iter().copied());
+        batch.tree = tree::rows(gone, batch.spans.iter().chain(&batch.new.spans).copied());
         batch.removed_spans.sort_unstable();
         batch.spans.sort_unstable();
+        batch.new.spans.sort_unstable();
         batch
     }
 

@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use super::rows::{column, delete};
+use super::copy::{apart, copy};
+use super::rows::{ROWS, column, delete};
 use super::schema::{Schema, Text};
 use super::sessions::Session;
-use crate::model::{Fence, MembershipBatch, Quarantined, ScoreRow, TreeRow};
+use crate::model::{Fence, MembershipBatch, Quarantined, ScoreRow, SpanRow, TreeRow};
 use crate::place;
 
 pub(super) struct Statements {
     cards: Text,
+    copy_cards: Text,
     pub(super) spans_gone: Text,
     spans: Text,
+    copy_spans: Text,
     pub(super) profile_spans_gone: Text,
     profile_spans: Text,
+    copy_profile_spans: Text,
     tree: Text,
+    copy_tree: Text,
     pub(super) scores_gone: Text,
     scores: Text,
     counts: Text,
@@ -31,6 +36,7 @@ impl Statements {
                  SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bytea[])
                  ON CONFLICT (workspace, profile) DO UPDATE SET card = excluded.card",
             ),
+            copy_cards: schema.text("COPY @profiles (workspace, profile, card) FROM STDIN (FORMAT binary)"),
             spans_gone: delete(
                 schema,
                 "@spans",
@@ -42,6 +48,8 @@ impl Statements {
                  SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::uuid[], $5::bigint[])
                  ON CONFLICT (segment, past, enters_at, profile) DO UPDATE SET leaves_at = excluded.leaves_at",
             ),
+            copy_spans: schema
+                .text("COPY @spans (segment, past, enters_at, profile, leaves_at) FROM STDIN (FORMAT binary)"),
             profile_spans_gone: delete(
                 schema,
                 "@profile_spans",
@@ -54,6 +62,8 @@ impl Statements {
                  ON CONFLICT (profile, segment, enters_at) DO UPDATE
                  SET past = excluded.past, leaves_at = excluded.leaves_at",
             ),
+            copy_profile_spans: schema
+                .text("COPY @profile_spans (profile, segment, enters_at, past, leaves_at) FROM STDIN (FORMAT binary)"),
             tree: schema.text(
                 "INSERT INTO @span_tree AS t
                    (segment, level, bucket, partition, delta, rows, last_leave, past_rows, past_leave)
@@ -66,6 +76,11 @@ impl Statements {
                      last_leave = greatest(t.last_leave, excluded.last_leave),
                      past_rows = t.past_rows + excluded.past_rows,
                      past_leave = greatest(t.past_leave, excluded.past_leave)",
+            ),
+            copy_tree: schema.text(
+                "COPY @span_tree
+                   (segment, level, bucket, partition, delta, rows, last_leave, past_rows, past_leave)
+                 FROM STDIN (FORMAT binary)",
             ),
             scores_gone: delete(
                 schema,
@@ -102,18 +117,13 @@ impl Statements {
         batch: &MembershipBatch,
     ) -> Result<(), sqlx::Error> {
         let partition = fence.partition.cast_signed();
-        if !batch.cards.is_empty() {
-            let query = self
-                .cards
-                .query()
-                .bind(column(&batch.cards, |row| row.key.workspace.cast_signed()))
-                .bind(column(&batch.cards, |row| row.key.profile.0))
-                .bind(column(&batch.cards, |row| row.card.as_slice()));
-            session.execute(query).await?;
-        }
+        self.write_cards(session, batch).await?;
         self.write_spans(session, batch).await?;
         self.write_profile_spans(session, batch).await?;
-        self.write_tree(session, partition, &batch.tree).await?;
+        // The first batch of a partition finds nothing of it.
+        let (copied, looked_for) = if fence.expected == 0 { apart(&batch.tree) } else { (&[][..], &batch.tree[..]) };
+        self.copy_tree(session, partition, copied).await?;
+        self.write_tree(session, partition, looked_for).await?;
         self.write_scores(session, &self.scores_gone, &batch.removed_scores).await?;
         self.write_scores(session, &self.scores, &batch.scores).await?;
         if !batch.counts.is_empty() {
@@ -133,9 +143,26 @@ impl Statements {
         self.write_quarantine(session, &batch.quarantine).await
     }
 
+    async fn write_cards(&self, session: &mut Session, batch: &MembershipBatch) -> Result<(), sqlx::Error> {
+        let (copied, looked_for) = apart(&batch.new.cards);
+        let cards = copy(session, &self.copy_cards, 3, copied, |values, row| {
+            values.bigint(row.key.workspace.cast_signed()).uuid(row.key.profile.0).bytes(&row.card);
+        });
+        cards.await?;
+        for cards in looked_for.chunks(ROWS).chain(batch.cards.chunks(ROWS)) {
+            let query = self
+                .cards
+                .query()
+                .bind(column(cards, |row| row.key.workspace.cast_signed()))
+                .bind(column(cards, |row| row.key.profile.0))
+                .bind(column(cards, |row| row.card.as_slice()));
+            session.execute(query).await?;
+        }
+        Ok(())
+    }
+
     async fn write_spans(&self, session: &mut Session, batch: &MembershipBatch) -> Result<(), sqlx::Error> {
-        let (gone, spans) = (&batch.removed_spans, &batch.spans);
-        if !gone.is_empty() {
+        for gone in batch.removed_spans.chunks(ROWS) {
             let query = self
                 .spans_gone
                 .query()
@@ -145,7 +172,13 @@ impl Statements {
                 .bind(column(gone, |key| key.profile.0));
             session.execute(query).await?;
         }
-        if !spans.is_empty() {
+        let (copied, looked_for) = apart(&batch.new.spans);
+        let spans = copy(session, &self.copy_spans, 5, copied, |values, row| {
+            values.bigint(row.key.segment).boolean(row.key.past).bigint(row.key.enters);
+            values.uuid(row.key.profile.0).bigint(row.leaves);
+        });
+        spans.await?;
+        for spans in looked_for.chunks(ROWS).chain(batch.spans.chunks(ROWS)) {
             let query = self
                 .spans
                 .query()
@@ -160,9 +193,18 @@ impl Statements {
     }
 
     async fn write_profile_spans(&self, session: &mut Session, batch: &MembershipBatch) -> Result<(), sqlx::Error> {
+        let by_profile = |row: &SpanRow| (row.key.profile, row.key.segment, row.key.enters);
+        let mut new = batch.new.spans.clone();
+        new.sort_unstable_by_key(by_profile);
+        let (copied, looked_for) = apart(&new);
+        let spans = copy(session, &self.copy_profile_spans, 5, copied, |values, row| {
+            values.uuid(row.key.profile.0).bigint(row.key.segment).bigint(row.key.enters);
+            values.boolean(row.key.past).bigint(row.leaves);
+        });
+        spans.await?;
         // What is no more first: a span that is past now is the same one to its profile.
         let gone = batch.removed_spans.iter().map(|key| (*key, None));
-        let put = batch.spans.iter().map(|row| (row.key, Some(row.leaves)));
+        let put = batch.spans.iter().chain(looked_for).map(|row| (row.key, Some(row.leaves)));
         let rows: BTreeMap<_, _> =
             gone.chain(put).map(|(key, leaves)| ((key.profile, key.segment, key.enters), (key.past, leaves))).collect();
         let (mut gone, mut put) = (Vec::new(), Vec::new());
@@ -172,48 +214,56 @@ impl Statements {
                 Some(leaves) => put.push((key, past, leaves)),
             }
         }
-        if !gone.is_empty() {
+        for gone in gone.chunks(ROWS) {
             let query = self
                 .profile_spans_gone
                 .query()
-                .bind(column(&gone, |(profile, _, _)| profile.0))
-                .bind(column(&gone, |(_, segment, _)| *segment))
-                .bind(column(&gone, |(_, _, enters)| *enters));
+                .bind(column(gone, |(profile, _, _)| profile.0))
+                .bind(column(gone, |(_, segment, _)| *segment))
+                .bind(column(gone, |(_, _, enters)| *enters));
             session.execute(query).await?;
         }
-        if !put.is_empty() {
+        for put in put.chunks(ROWS) {
             let query = self
                 .profile_spans
                 .query()
-                .bind(column(&put, |((profile, _, _), _, _)| profile.0))
-                .bind(column(&put, |((_, segment, _), _, _)| *segment))
-                .bind(column(&put, |((_, _, enters), _, _)| *enters))
-                .bind(column(&put, |(_, past, _)| *past))
-                .bind(column(&put, |(_, _, leaves)| *leaves));
+                .bind(column(put, |((profile, _, _), _, _)| profile.0))
+                .bind(column(put, |((_, segment, _), _, _)| *segment))
+                .bind(column(put, |((_, _, enters), _, _)| *enters))
+                .bind(column(put, |(_, past, _)| *past))
+                .bind(column(put, |(_, _, leaves)| *leaves));
             session.execute(query).await?;
         }
         Ok(())
     }
 
     async fn write_tree(&self, session: &mut Session, partition: i32, tree: &[TreeRow]) -> Result<(), sqlx::Error> {
-        if tree.is_empty() {
-            return Ok(());
+        for tree in tree.chunks(ROWS) {
+            let query = self
+                .tree
+                .query()
+                .bind(column(tree, |row| row.segment))
+                .bind(column(tree, level))
+                .bind(column(tree, |row| row.bucket))
+                .bind(partition)
+                .bind(column(tree, |row| row.delta))
+                .bind(column(tree, |row| row.rows[0].count))
+                .bind(column(tree, |row| row.rows[0].last_leave))
+                .bind(column(tree, |row| row.rows[1].count))
+                .bind(column(tree, |row| row.rows[1].last_leave));
+            session.execute(query).await?;
         }
-        // Levels are below 64.
-        let level = |row: &TreeRow| i16::try_from(row.level).unwrap_or(i16::MAX);
-        let query = self
-            .tree
-            .query()
-            .bind(column(tree, |row| row.segment))
-            .bind(column(tree, level))
-            .bind(column(tree, |row| row.bucket))
-            .bind(partition)
-            .bind(column(tree, |row| row.delta))
-            .bind(column(tree, |row| row.rows[0].count))
-            .bind(column(tree, |row| row.rows[0].last_leave))
-            .bind(column(tree, |row| row.rows[1].count))
-            .bind(column(tree, |row| row.rows[1].last_leave));
-        session.execute(query).await.map(drop)
+        Ok(())
+    }
+
+    async fn copy_tree(&self, session: &mut Session, partition: i32, tree: &[TreeRow]) -> Result<(), sqlx::Error> {
+        let copied = copy(session, &self.copy_tree, 9, tree, |values, row| {
+            values.bigint(row.segment).smallint(level(row)).bigint(row.bucket).integer(partition).bigint(row.delta);
+            for rows in row.rows {
+                values.bigint(rows.count).bigint(rows.last_leave);
+            }
+        });
+        copied.await
     }
 
     async fn write_scores(
@@ -222,15 +272,15 @@ impl Statements {
         statement: &Text,
         rows: &[ScoreRow],
     ) -> Result<(), sqlx::Error> {
-        if rows.is_empty() {
-            return Ok(());
+        for rows in rows.chunks(ROWS) {
+            let query = statement
+                .query()
+                .bind(column(rows, |row| row.score))
+                .bind(column(rows, |row| place::of_points(row.points)))
+                .bind(column(rows, |row| row.profile.0));
+            session.execute(query).await?;
         }
-        let query = statement
-            .query()
-            .bind(column(rows, |row| row.score))
-            .bind(column(rows, |row| place::of_points(row.points)))
-            .bind(column(rows, |row| row.profile.0));
-        session.execute(query).await.map(drop)
+        Ok(())
     }
 
     /// Writes records set aside.
@@ -266,4 +316,9 @@ impl Statements {
         let query = self.control.query().bind(offsets).bind(column(records, |(_, record)| record.as_slice()));
         session.execute(query).await.map(drop)
     }
+}
+
+/// Levels are below 64.
+fn level(row: &TreeRow) -> i16 {
+    i16::try_from(row.level).unwrap_or(i16::MAX)
 }

@@ -9,6 +9,9 @@
 
 use super::schema::{Schema, Text};
 
+/// Rows of one statement: more take several, each with a time limit of its own.
+pub(super) const ROWS: usize = 20_000;
+
 /// A column of rows.
 pub(super) fn column<'r, R, T>(rows: &'r [R], of: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()

@@ -4,7 +4,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use weir_event::ProfileId;
 
-use super::rows::{column, delete};
+use super::copy::{apart, copy};
+use super::rows::{ROWS, column, delete};
 use super::schema::{Schema, Text};
 use super::sessions::{Bound, Session};
 use crate::model::{Fence, IdChunk, MembershipBatch, ProfileKey, ProfileRow};
@@ -12,6 +13,7 @@ use crate::model::{Fence, IdChunk, MembershipBatch, ProfileKey, ProfileRow};
 pub(super) struct Statements {
     pub(super) read: Text,
     write: Text,
+    copy: Text,
     write_chunks: Text,
     pub(super) drop_chunks: Text,
     pub(super) chunks: Text,
@@ -35,6 +37,10 @@ impl Statements {
                  ON CONFLICT (workspace, profile) DO UPDATE
                  SET last_offset = excluded.last_offset, state = excluded.state, open_spans = excluded.open_spans,
                      event_ids = excluded.event_ids, id_chunks = excluded.id_chunks",
+            ),
+            copy: schema.text(
+                "COPY @states (workspace, profile, last_offset, state, open_spans, event_ids, id_chunks)
+                 FROM STDIN (FORMAT binary)",
             ),
             write_chunks: schema.text(
                 "INSERT INTO @event_ids (workspace, profile, chunk, newest, ids)
@@ -69,8 +75,10 @@ impl Statements {
             let query = self.write_redo.query().bind(partition).bind(fence.next.cast_signed());
             session.execute(query.bind(batch.redo.as_slice())).await?;
         }
-        if !batch.profiles.is_empty() {
-            session.execute(self.rows_written(&batch.profiles)).await?;
+        let (copied, looked_for) = apart(&batch.new.profiles);
+        self.copy(session, copied).await?;
+        for rows in looked_for.chunks(ROWS).chain(batch.profiles.chunks(ROWS)) {
+            session.execute(self.rows_written(rows)).await?;
         }
         if !batch.id_chunks.is_empty() {
             session.execute(self.chunks_written(&batch.id_chunks)).await?;
@@ -98,6 +106,15 @@ impl Statements {
             .bind(column(rows, |row| row.open_spans.as_slice()))
             .bind(column(rows, |row| row.event_ids.as_slice()))
             .bind(column(rows, |row| row.id_chunks.cast_signed()))
+    }
+
+    async fn copy(&self, session: &mut Session, rows: &[ProfileRow]) -> Result<(), sqlx::Error> {
+        let copied = copy(session, &self.copy, 7, rows, |values, row| {
+            values.bigint(row.key.workspace.cast_signed()).uuid(row.key.profile.0);
+            values.bigint(row.last_offset.cast_signed()).bytes(&row.state).bytes(&row.open_spans);
+            values.bytes(&row.event_ids).integer(row.id_chunks.cast_signed());
+        });
+        copied.await
     }
 
     fn chunks_written(&self, rows: &[IdChunk]) -> Bound {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::copy::Rows;
+use super::copy::{apart, copy};
 use super::errors::sort_in;
 use super::rows::{column, limit_of};
 use super::schema::{Schema, Text};
@@ -12,9 +12,6 @@ use super::sessions::Session;
 use crate::error::StoreError;
 use crate::model::{GenerationId, ProfileKey, Progress, TimelineRow};
 use crate::traits::TimelineView;
-
-/// From so many rows on they are copied; below, two more statements around a copy cost more than it saves.
-const COPIED: usize = 256;
 
 pub(super) struct Statements {
     records: Text,
@@ -63,10 +60,9 @@ impl Statements {
         }
         let mut sorted: Vec<&TimelineRow> = rows.iter().collect();
         sorted.sort_unstable_by_key(|row| (row.key.profile, row.key.workspace, &row.place));
-        if rows.len() >= COPIED {
-            self.copy(session, rows, &sorted).await
-        } else {
-            self.insert(session, rows, &sorted).await
+        match apart(rows) {
+            ([], _) => self.insert(session, rows, &sorted).await,
+            _ => self.copy(session, rows, &sorted).await,
         }
     }
 
@@ -100,17 +96,15 @@ impl Statements {
         rows: &[TimelineRow],
         sorted: &[&TimelineRow],
     ) -> Result<(), sqlx::Error> {
-        let mut records = Rows::new(3);
-        for row in rows {
-            records.row().integer(row.partition.cast_signed()).bigint(row.offset.cast_signed()).bytes(&row.record);
-        }
-        session.copy(&self.copy_records, &records.finish()).await?;
-        let mut places = Rows::new(5);
-        for row in sorted {
-            places.row().uuid(row.key.profile.0).bigint(row.key.workspace.cast_signed()).bytes(&row.place);
-            places.integer(row.partition.cast_signed()).bigint(row.offset.cast_signed());
-        }
-        session.copy(&self.copy_places, &places.finish()).await
+        let records = copy(session, &self.copy_records, 3, rows, |values, row| {
+            values.integer(row.partition.cast_signed()).bigint(row.offset.cast_signed()).bytes(&row.record);
+        });
+        records.await?;
+        let places = copy(session, &self.copy_places, 5, sorted, |values, row| {
+            values.uuid(row.key.profile.0).bigint(row.key.workspace.cast_signed()).bytes(&row.place);
+            values.integer(row.partition.cast_signed()).bigint(row.offset.cast_signed());
+        });
+        places.await
     }
 }
 

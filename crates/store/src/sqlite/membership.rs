@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::rows::{Many, id};
 use super::states;
 use super::waiting::Waiting;
-use crate::model::{Fence, MembershipBatch, Quarantined};
+use crate::model::{Fence, MembershipBatch, Quarantined, SpanKey};
 use crate::place;
 
 const CARDS: Many = Many {
@@ -73,10 +73,12 @@ pub(super) async fn write(
 ) -> Result<(), sqlx::Error> {
     states::write_redo(connection, fence, batch).await?;
     states::write(connection, batch).await?;
-    let cards = CARDS.write(connection, &batch.cards, |query, row| {
-        query.bind(row.key.workspace.cast_signed()).bind(id(row.key.profile)).bind(row.card.clone())
-    });
-    cards.await?;
+    for cards in [&batch.new.cards, &batch.cards] {
+        let cards = CARDS.write(connection, cards, |query, row| {
+            query.bind(row.key.workspace.cast_signed()).bind(id(row.key.profile)).bind(row.card.clone())
+        });
+        cards.await?;
+    }
     write_spans(connection, waiting, fence.partition, batch).await?;
     write_scores(connection, batch).await?;
     let counts = COUNTS.write(connection, &batch.counts, |query, row| {
@@ -100,10 +102,13 @@ async fn write_spans(
         query.bind(key.segment).bind(key.past).bind(key.enters).bind(id(key.profile))
     });
     gone.await?;
-    let spans = SPANS.write(connection, &batch.spans, |query, row| {
-        query.bind(row.key.segment).bind(row.key.past).bind(row.key.enters).bind(id(row.key.profile)).bind(row.leaves)
-    });
-    spans.await?;
+    for spans in [&batch.new.spans, &batch.spans] {
+        let spans = SPANS.write(connection, spans, |query, row| {
+            let SpanKey { segment, past, enters, profile } = row.key;
+            query.bind(segment).bind(past).bind(enters).bind(id(profile)).bind(row.leaves)
+        });
+        spans.await?;
+    }
     write_profile_spans(connection, waiting, batch).await?;
     let tree = TREE.write(connection, &batch.tree, |query, row| {
         let [rows, past] = row.rows;
@@ -128,7 +133,7 @@ async fn write_profile_spans(
 ) -> Result<(), sqlx::Error> {
     // What is no more first: a span that is past now is the same one to its profile.
     let gone = batch.removed_spans.iter().map(|key| (*key, None));
-    let put = batch.spans.iter().map(|row| (row.key, Some(row.leaves)));
+    let put = batch.spans.iter().chain(&batch.new.spans).map(|row| (row.key, Some(row.leaves)));
     let rows: BTreeMap<_, _> =
         gone.chain(put).map(|(key, leaves)| ((key.profile, key.segment, key.enters), (key.past, leaves))).collect();
     let rows: Vec<_> = rows.into_iter().collect();

@@ -51,17 +51,19 @@ pub(super) async fn write_redo(
 
 /// Writes rows where they belong, and the chunks that left them.
 pub(super) async fn write(connection: &mut SqliteConnection, batch: &MembershipBatch) -> Result<(), sqlx::Error> {
-    let bound = WRITE.write(connection, &batch.profiles, |query, row| {
-        query
-            .bind(row.key.workspace.cast_signed())
-            .bind(id(row.key.profile))
-            .bind(row.last_offset.cast_signed())
-            .bind(row.state.clone())
-            .bind(row.open_spans.clone())
-            .bind(row.event_ids.clone())
-            .bind(row.id_chunks)
-    });
-    bound.await?;
+    for rows in [&batch.new.profiles, &batch.profiles] {
+        let bound = WRITE.write(connection, rows, |query, row| {
+            query
+                .bind(row.key.workspace.cast_signed())
+                .bind(id(row.key.profile))
+                .bind(row.last_offset.cast_signed())
+                .bind(row.state.clone())
+                .bind(row.open_spans.clone())
+                .bind(row.event_ids.clone())
+                .bind(row.id_chunks)
+        });
+        bound.await?;
+    }
     let bound = WRITE_CHUNKS.write(connection, &batch.id_chunks, |query, row| {
         query
             .bind(row.key.workspace.cast_signed())

@@ -53,6 +53,8 @@ impl Membership {
         let mut definitions = DefinitionSet::new(log.clone(), generation.bound());
         let window = definitions.dedup_window().await?;
         let memory = Memory::take_over(generation.as_ref(), partition, next).await?;
+        #[cfg(feature = "sabotage")]
+        let memory = crate::sabotage::kept(generation.id().0, partition).unwrap_or(memory);
         let (until, began) = (UNLIMITED, Instant::now());
         Ok(Self { log, generation, partition, owner, definitions, window, memory, next, until, began })
     }
@@ -137,11 +139,21 @@ impl Owned for Membership {
         let (fence, rows) = batch.finish(&mut self.memory, self.owner, self.next, next)?;
         histogram!("weir_projector_fold_seconds").record(started.elapsed().as_secs_f64());
         let started = Instant::now();
+        #[cfg(feature = "sabotage")]
+        let fence = crate::sabotage::commit_early(self.generation.as_ref(), fence).await?;
         self.generation.commit_membership(fence, &rows).await?;
         histogram!("weir_projector_commit_seconds").record(started.elapsed().as_secs_f64());
         counter!("weir_projector_records_total").increment(records.len() as u64);
         self.next = next;
         self.memory.shrink();
         Ok(())
+    }
+}
+
+#[cfg(feature = "sabotage")]
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        crate::sabotage::keep(self.generation.id().0, self.partition, memory);
     }
 }

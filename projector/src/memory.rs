@@ -38,6 +38,7 @@ pub(crate) struct Held {
 
 /// The profiles of a partition.
 #[derive(Debug)]
+#[cfg_attr(feature = "sabotage", derive(Default))]
 pub(crate) struct Memory {
     held: HashMap<ProfileKey, Held, rapidhash::fast::RandomState>,
     waiting: BTreeSet<ProfileKey>,

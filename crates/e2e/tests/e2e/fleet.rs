@@ -218,6 +218,15 @@ impl Fleet {
         Ok(rows.iter().map(|row| row["position"].as_u64()).collect())
     }
 
+    /// Kills all, and removes what they wrote.
+    pub fn discard(mut self) -> Result<()> {
+        for slot in self.slots() {
+            slot.kill()?;
+        }
+        std::fs::remove_dir_all(&self.files)?;
+        Ok(())
+    }
+
     /// Stops all, and removes what they wrote; without this it is kept, and said where.
     pub fn close(mut self) -> Result<()> {
         for slot in self.slots() {

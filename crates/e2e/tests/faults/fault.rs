@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::caller::eventually_within;
 use crate::fleet::Fleet;
 use crate::kafka;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Trap};
 use crate::services::Services;
 
 /// How long the others may take to go on where a projector that stands still left off.
@@ -137,8 +137,13 @@ async fn standstill_before_commit(fleet: &mut Fleet) -> Result<()> {
 
 /// Stops the projector between a fence and its commit.
 pub async fn stop_before_commit(fleet: &Fleet, n: usize) -> Result<Stopped> {
+    stop_at(fleet, n, Trap::Commit, 1).await
+}
+
+/// Stops the projector where so many of its statements are kept back.
+pub async fn stop_at(fleet: &Fleet, n: usize, trap: Trap, count: usize) -> Result<Stopped> {
     let proxy = fleet.projectors[n].proxy.as_ref().context("a projector without proxy")?;
-    tokio::time::timeout(TAKEN_OVER_WITHIN, proxy.trap_commit()).await.context("nothing is committed")??;
+    tokio::time::timeout(TAKEN_OVER_WITHIN, proxy.trap(trap, count)).await.context("nothing is written")??;
     Stopped::now(fleet, n)
 }
 
@@ -162,7 +167,7 @@ impl Stopped {
     pub async fn wake(self, fleet: &Fleet) -> Result<()> {
         sleep(STANDSTILL.saturating_sub(self.since.elapsed())).await;
         let projector = &fleet.projectors[self.n];
-        projector.proxy.iter().for_each(Proxy::release_commit);
+        projector.proxy.iter().for_each(Proxy::release);
         projector.signal("CONT")?;
         eventually_within(BACK_WITHIN, "the woken projector steps down", async || {
             let said = projector.said()?;

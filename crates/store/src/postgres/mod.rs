@@ -86,6 +86,9 @@ const READERS: Kind = Kind {
     answer: Duration::from_secs(25),
 };
 
+/// Connections for questions of one statement: each is done in no time.
+const ASKERS: usize = 3;
+
 /// A store in PostgreSQL.
 pub struct PgStore {
     shared: Arc<Shared>,
@@ -176,7 +179,9 @@ impl PgStore {
         let schema = Schema::of_store(&schema);
         let links = Links {
             writers: Sessions::new(options.clone(), WRITERS),
-            readers: Sessions::new(options, READERS),
+            readers: Sessions::new(options.clone(), READERS),
+            timelines: Sessions::new(options.clone(), READERS),
+            askers: Sessions::new(options, Kind { connections: ASKERS, ..READERS }),
             changes: watch::Sender::new(0),
             pointer: Arc::default(),
         };
@@ -280,7 +285,7 @@ impl Shared {
     async fn list(self: &Arc<Self>) -> Result<Vec<GenerationInfo>, StoreError> {
         self.ready().await?;
         let asked = self.links.pointer.ask();
-        let rows = self.links.readers.ask(&self.statements.list).await;
+        let rows = self.links.askers.ask(&self.statements.list).await;
         let rows = rows.map_err(self.failed("listing the generations"))?;
         let all = rows.iter().map(info).collect::<Result<Vec<_>, StoreError>>()?;
         self.links.pointer.answer(asked, all.iter().find(|info| info.live).map(|info| info.id));
@@ -428,7 +433,7 @@ impl LogEnds for PgStore {
 
     async fn ends(&self) -> Result<Vec<LogEnd>, StoreError> {
         self.shared.ready().await?;
-        let rows = self.shared.links.readers.ask(&self.shared.statements.ends).await;
+        let rows = self.shared.links.askers.ask(&self.shared.statements.ends).await;
         let end = |row: &PgRow| {
             Ok(LogEnd {
                 stream: Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?,

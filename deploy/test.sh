@@ -19,6 +19,8 @@ need() { # need COMMAND DEBIAN-PACKAGE
 
 need cc gcc
 need make make
+# OpenSSL, which is built for librdkafka, is configured by it.
+need perl perl
 if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
   step "installing rustfmt and clippy"
   rustup component add rustfmt clippy

@@ -155,13 +155,14 @@ impl Api {
         let mut changes = self.tables.store.changes();
         loop {
             let now = *changes.borrow_and_update();
+            // Asked after the mark: a switch that came before it would otherwise be waited for in vain.
+            *live = self.live(stamp).await?;
             if live.contains(position, need, now).await.map_err(failure::store)? {
                 return Ok(true);
             }
             if !self.changed(&mut changes, until).await? {
                 return Ok(false);
             }
-            *live = self.live(stamp).await?;
         }
     }
 }

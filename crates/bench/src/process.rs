@@ -40,8 +40,7 @@ impl Spent {
 
     fn of(process: &str) -> Result<Self> {
         let stat = read_to_string(format!("/proc/{process}/stat")).context("read the process's stat")?;
-        let after_name = stat.rsplit_once(')').context("layout of /proc/self/stat")?.1;
-        let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
+        let ticks = ticks(&stat, 2).context("layout of the process's stat")?;
         let io = read_to_string(format!("/proc/{process}/io")).context("read the process's io")?;
         let field = |name: &str| {
             let line = io.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("{name} in io"))?;
@@ -49,6 +48,37 @@ impl Spent {
         };
         Ok(Self { cpu: ticks / TICKS_PER_SECOND, written: field("wchar:")?, storage: field("write_bytes:")? })
     }
+}
+
+/// CPU seconds of the process with this id so far; 0 if there is none.
+#[must_use]
+pub fn cpu_of(pid: u32) -> f64 {
+    let Ok(stat) = read_to_string(format!("/proc/{pid}/stat")) else { return 0.0 };
+    ticks(&stat, 2).unwrap_or(0.0) / TICKS_PER_SECOND
+}
+
+/// CPU seconds of a process and its children, those that have ended too; 0 if there is none. Grandchildren are not counted.
+#[must_use]
+pub fn cpu_of_family(parent: u32) -> f64 {
+    let Ok(stat) = read_to_string(format!("/proc/{parent}/stat")) else { return 0.0 };
+    // User, system, and both of children that have ended.
+    let of_parent = ticks(&stat, 4).unwrap_or(0.0);
+    let Ok(processes) = std::fs::read_dir("/proc") else { return 0.0 };
+    let stats = processes.flatten().filter_map(|entry| read_to_string(entry.path().join("stat")).ok());
+    let children: f64 = stats
+        .filter(|stat| fields(stat).and_then(|mut fields| fields.nth(1)?.parse().ok()) == Some(parent))
+        .filter_map(|stat| ticks(&stat, 2))
+        .sum();
+    (of_parent + children) / TICKS_PER_SECOND
+}
+
+/// The fields of a `stat` behind the name, which may hold anything: state, parent, ….
+fn fields(stat: &str) -> Option<impl Iterator<Item = &str>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace())
+}
+
+fn ticks(stat: &str, columns: usize) -> Option<f64> {
+    Some(fields(stat)?.skip(11).take(columns).filter_map(|ticks| ticks.parse::<f64>().ok()).sum())
 }
 
 /// The load average of the last minute, or 0 where it can't be read.

@@ -300,6 +300,8 @@ async fn everything_is_owned_until_it_is_left(log: Log) {
     let mut owned = share.owned();
     let all: BTreeSet<u32> = (0..log.partitions(Events)).collect();
     owned.wait_for(|owned| *owned == all).await.unwrap();
+    // Also who looks when everything has come is told.
+    share.owned().changed().await.unwrap();
     assert!(share.confirm().await);
     share.note(0, 7);
     assert!(share.confirm().await);

@@ -25,7 +25,8 @@ pub trait Sharing: Send + Sync + 'static {
 /// The part of one process. Dropping it leaves, too.
 #[async_trait]
 pub trait Share: Send + Sync {
-    /// The partitions that this process owns; changes as others come and go.
+    /// The partitions that this process owns; changes as others come and go. What it owns already counts as a change, so
+    /// nothing that came between joining and looking is missed.
     fn owned(&self) -> watch::Receiver<BTreeSet<u32>>;
 
     /// Whether this process still owns what [`owned`](Share::owned) shows: asks the one who shares out, since a process
@@ -56,7 +57,9 @@ impl Alone {
 #[async_trait]
 impl Share for Alone {
     fn owned(&self) -> watch::Receiver<BTreeSet<u32>> {
-        self.owned.subscribe()
+        let mut owned = self.owned.subscribe();
+        owned.mark_changed();
+        owned
     }
 
     async fn confirm(&self) -> bool {

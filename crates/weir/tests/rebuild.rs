@@ -43,6 +43,10 @@ impl Drop for Up {
 
 fn weir(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    // Variables of the tests are none of the program's.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
+        command.env_remove(name);
+    }
     command.args(arguments).arg("--data").arg(data).stdin(Stdio::null());
     command
 }

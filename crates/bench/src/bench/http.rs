@@ -20,7 +20,17 @@ pub(crate) struct Connection {
 /// An answer; the body is borrowed until the next request.
 pub(crate) struct Answer<'c> {
     pub(crate) status: u16,
+    pub(crate) head: &'c [u8],
     pub(crate) body: &'c [u8],
+}
+
+impl Answer<'_> {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = std::str::from_utf8(self.head).ok()?.split("\r\n");
+        let mut headers = lines.filter_map(|line| line.split_once(':'));
+        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
 }
 
 impl Connection {
@@ -45,7 +55,7 @@ impl Connection {
         while self.received.len() < head + body {
             ensure!(self.stream.read_buf(&mut self.received).await? > 0, "the server closed the connection");
         }
-        Ok(Answer { status, body: &self.received[head..head + body] })
+        Ok(Answer { status, head: &self.received[..head], body: &self.received[head..head + body] })
     }
 
     /// Sends a request made of its parts, and reads an answer that must be a success.

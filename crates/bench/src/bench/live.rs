@@ -11,7 +11,12 @@ use super::metrics::Metrics;
 use super::progress::Progress;
 use super::report::Report;
 use super::server::Server;
-use super::{Place, one_thread, rows};
+use super::services::ServersSpent;
+use super::site::{Backend, Site};
+use super::{Place, one_thread, rows, rows_postgres};
+
+/// Event by event is slow: its rate is known after this.
+const SINGLY: Duration = Duration::from_secs(30);
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -39,6 +44,9 @@ pub(crate) struct Options {
     /// The plain statements end after so many seconds, if not before; 0 leaves them out
     #[arg(long, default_value_t = 120)]
     reference_seconds: u64,
+    /// Over Kafka: post everything while no projector runs, so that it has the machine to itself when it does
+    #[arg(long)]
+    behind: bool,
 }
 
 /// The definitions beside the built-in ones.
@@ -58,33 +66,117 @@ pub(crate) fn run(place: &Place, options: &Options, report: &mut Report) -> Resu
         options.connections,
         options.threads
     ));
-    let runtime = one_thread()?;
-    for run in 0..options.runs {
-        let scratch = place.scratch()?;
-        let server = Server::start(place, &scratch.path().join("data"), &[])?;
-        let rate = runtime.block_on(measure(&server, options, run, report))?;
-        let data = server.data.clone();
-        server.stop()?;
-        report.look_at_load();
-        if options.reference_seconds > 0 {
-            let long = Duration::from_secs(options.reference_seconds);
-            let shape = runtime.block_on(rows::Shape::of(&data, options.events, options.profiles))?;
-            report.note(shape.describe());
-            let plain = runtime.block_on(rows::write(scratch.path(), &shape, options.events, long))?;
-            report.add("plain statements: events whose rows were written", "events", plain.events as f64);
-            report.add("plain statements writing the same rows", "events/s", plain.rate());
-            report.add("ratio to the plain statements, first post to lag 0", "", rate / plain.rate());
+    for backend in place.backend.each() {
+        report.section(backend.name());
+        for run in 0..options.runs {
+            let site = Site::new(place, *backend)?;
+            let done = match backend {
+                Backend::Kafka if options.behind => behind(place, &site, options, run, report)?,
+                _ => meanwhile(place, &site, options, run, report)?,
+            };
+            report.look_at_load();
+            if options.reference_seconds > 0 {
+                limits(&site, options, &done, report)?;
+                report.look_at_load();
+            }
         }
-        report.look_at_load();
     }
     Ok(())
 }
 
+/// What the projector did.
+struct Done {
+    /// Events a second.
+    rate: f64,
+    events_a_batch: f64,
+}
+
+/// Everything at once: posts, and the projector follows.
+fn meanwhile(place: &Place, site: &Site, options: &Options, run: u64, report: &mut Report) -> Result<Done> {
+    let server = Server::start(place, site, &[])?;
+    let done = one_thread()?.block_on(measure(&server, site, options, run, report))?;
+    server.stop()?;
+    Ok(done)
+}
+
+/// Posts while there is no projector, then starts one on tables that are live.
+fn behind(place: &Place, site: &Site, options: &Options, run: u64, report: &mut Report) -> Result<Done> {
+    report.note(
+        "Kafka: all events are on the log before the projector starts on tables that are live: the rate is its own",
+    );
+    let runtime = one_thread()?;
+    let server = Server::start(place, site, &[])?;
+    runtime.block_on(async {
+        server.put_segments(&SEGMENTS).await?;
+        server.settle().await
+    })?;
+    server.stop()?;
+    let ingest = Server::ingest(place, site)?;
+    let loaded = runtime.block_on(post(&ingest, options, run, false))?;
+    ingest.stop()?;
+    report.add("acknowledged, by the ingest service alone", "events/s", loaded.rate());
+    let (servers, server) = (site.servers_spent(), Server::start(place, site, &[])?);
+    let events = loaded.events as f64;
+    let done = runtime.block_on(async {
+        let began = Instant::now();
+        let (folded, settled) = catch_up(&server, options.events).await?;
+        let spent = server.spent()?;
+        report.add("start to all memberships", "events/s", events / (folded - began).as_secs_f64());
+        let rate = events / (settled - began).as_secs_f64();
+        report.add("start to lag 0, timeline included", "events/s", rate);
+        report.add("CPU of weir", "µs/event", spent.cpu * 1e6 / events);
+        servers_cpu(site, servers, events, report);
+        report.add("peak memory of weir", "MB", server.peak_memory()? as f64 / 1e6);
+        let events_a_batch = insides(&server, events, report).await?;
+        anyhow::Ok(Done { rate, events_a_batch })
+    })?;
+    server.stop()?;
+    Ok(done)
+}
+
+fn servers_cpu(site: &Site, before: ServersSpent, events: f64, report: &mut Report) {
+    let after = site.servers_spent();
+    if after.postgres > 0.0 {
+        report.add("CPU of PostgreSQL", "µs/event", (after.postgres - before.postgres) * 1e6 / events);
+        report.add("CPU of the broker", "µs/event", (after.kafka - before.kafka) * 1e6 / events);
+    }
+}
+
+/// The same rows by plain statements.
+fn limits(site: &Site, options: &Options, done: &Done, report: &mut Report) -> Result<()> {
+    let (runtime, long) = (one_thread()?, Duration::from_secs(options.reference_seconds));
+    let plain = match &site.remote {
+        None => {
+            let shape = runtime.block_on(rows::Shape::of(&site.data(), options.events, options.profiles))?;
+            report.note(shape.describe());
+            runtime.block_on(rows::write(site.path(), &shape, options.events, long))?
+        }
+        Some(remote) => {
+            let shape = runtime.block_on(rows_postgres::shape(remote, options.events, options.profiles))?;
+            let batch = (done.events_a_batch as u64).max(1_000);
+            report.note(rows_postgres::describe(&shape, batch));
+            let singly = rows_postgres::write_singly(remote, &shape, options.events, long.min(SINGLY));
+            let singly = runtime.block_on(singly)?;
+            report.add("event by event, 1,000 a transaction", "events/s", singly.rate());
+            report.add("ratio to event by event", "", done.rate / singly.rate());
+            let before = site.servers_spent();
+            let plain = runtime.block_on(rows_postgres::write(remote, &shape, batch, options.events, long))?;
+            let spent = site.servers_spent().postgres - before.postgres;
+            report.add("plain statements: CPU of PostgreSQL", "µs/event", spent * 1e6 / plain.events as f64);
+            plain
+        }
+    };
+    report.add("plain statements: events whose rows were written", "events", plain.events as f64);
+    report.add("plain statements writing the same rows", "events/s", plain.rate());
+    report.add("ratio to the plain statements", "", done.rate / plain.rate());
+    Ok(())
+}
+
 /// Posts, waits until everything is in the tables, and answers events a second from the first post until then.
-async fn measure(server: &Server, options: &Options, run: u64, report: &mut Report) -> Result<f64> {
+async fn measure(server: &Server, site: &Site, options: &Options, run: u64, report: &mut Report) -> Result<Done> {
     server.put_segments(&SEGMENTS).await?;
-    let (before, began) = (server.spent()?, Instant::now());
-    let loaded = post(server, options, run).await?;
+    let (before, servers, began) = (server.spent()?, site.servers_spent(), Instant::now());
+    let loaded = post(server, options, run, true).await?;
     let last_acknowledged = Instant::now();
     let accepting = server.spent()?;
     let (folded, settled) = catch_up(server, options.events).await?;
@@ -103,11 +195,12 @@ async fn measure(server: &Server, options: &Options, run: u64, report: &mut Repo
     report.add("CPU of the generator", "µs/event", loaded.cpu * 1e6 / events);
     report.add("bytes given to write()", "bytes/event", (spent.written - before.written) as f64 / events);
     report.add("bytes to storage", "bytes/event", (spent.storage - before.storage) as f64 / events);
-    insides(server, events, report).await?;
-    Ok(events / whole.as_secs_f64())
+    servers_cpu(site, servers, events, report);
+    let events_a_batch = insides(server, events, report).await?;
+    Ok(Done { rate: events / whole.as_secs_f64(), events_a_batch })
 }
 
-async fn post(server: &Server, options: &Options, run: u64) -> Result<Loaded> {
+async fn post(server: &Server, options: &Options, run: u64, projecting: bool) -> Result<Loaded> {
     let load = Load {
         at: server.at,
         key: server.keys.write.clone(),
@@ -116,6 +209,7 @@ async fn post(server: &Server, options: &Options, run: u64) -> Result<Loaded> {
         batch: options.batch,
         population: Population { profiles: options.profiles, zipf: options.zipf },
         until: Until::Events(options.events),
+        pace: None,
         seed: run,
     };
     let (running, mut connection) = (load.start()?, server.connect().await?);
@@ -125,9 +219,9 @@ async fn post(server: &Server, options: &Options, run: u64) -> Result<Loaded> {
             break;
         }
         if tenth % 20 == 0 {
-            let lag = server.lag(&mut connection).await?;
-            let lag = lag.map_or_else(|| "unknown".to_owned(), |lag| lag.to_string());
-            progress.at(running.acknowledged(), &format!("lag {lag}"));
+            let lag = if projecting { server.lag(&mut connection).await? } else { None };
+            let lag = lag.map_or_else(String::new, |lag| format!("lag {lag}"));
+            progress.at(running.acknowledged(), &lag);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -155,8 +249,8 @@ async fn catch_up(server: &Server, events: u64) -> Result<(Instant, Instant)> {
     }
 }
 
-/// Where the time went, as the program counts it.
-async fn insides(server: &Server, events: f64, report: &mut Report) -> Result<()> {
+/// Where the time went, as the program counts it; answers events a batch.
+async fn insides(server: &Server, events: f64, report: &mut Report) -> Result<f64> {
     let metrics = Metrics::read(&mut server.connect().await?).await?;
     let per_event = [
         ("projector: folding", "weir_projector_fold_seconds_sum"),
@@ -173,5 +267,5 @@ async fn insides(server: &Server, events: f64, report: &mut Report) -> Result<()
         "records",
         metrics.sum("weir_log_commit_records_sum") / metrics.sum("weir_log_commit_records_count"),
     );
-    Ok(())
+    Ok(events / batches)
 }

@@ -1,4 +1,5 @@
-//! The load: connections that each post, wait for the answer, and post again (a closed loop).
+//! The load: connections that post. In a closed loop each waits for the answer and posts again; in an open one requests
+//! are due by a schedule, whoever is late, and their time is counted from when they were due.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct Load {
     pub(crate) batch: usize,
     pub(crate) population: Population,
     pub(crate) until: Until,
+    /// Events a second by schedule; none in a closed loop.
+    pub(crate) pace: Option<f64>,
     pub(crate) seed: u64,
 }
 
@@ -37,7 +40,7 @@ pub(crate) enum Until {
 pub(crate) struct Loaded {
     pub(crate) events: u64,
     pub(crate) elapsed: Duration,
-    /// From the first byte sent to the last received, µs.
+    /// From the first byte sent (in an open loop from when it was due) to the last byte received, µs.
     pub(crate) latency: Histogram<u64>,
     /// CPU seconds of the generator.
     pub(crate) cpu: f64,
@@ -57,6 +60,9 @@ impl Loaded {
 
 /// What the connections share.
 struct Shared {
+    began: Instant,
+    /// Requests of the schedule that were taken.
+    taken: AtomicU64,
     requests_left: AtomicI64,
     acknowledged: AtomicU64,
     over: AtomicBool,
@@ -82,12 +88,14 @@ impl Load {
             Until::Events(events) => i64::try_from(events.div_ceil(self.batch as u64))?,
             Until::Elapsed(_) => i64::MAX,
         };
+        let (began, spent) = (Instant::now(), Spent::now()?);
         let shared = Arc::new(Shared {
+            began,
+            taken: AtomicU64::new(0),
             requests_left: AtomicI64::new(requests),
             acknowledged: AtomicU64::new(0),
             over: AtomicBool::new(false),
         });
-        let (began, spent) = (Instant::now(), Spent::now()?);
         let threads = (0..self.threads).map(|thread| {
             let (load, shared) = (self.clone(), shared.clone());
             std::thread::spawn(move || load.thread(thread, &shared))
@@ -123,10 +131,10 @@ impl Load {
         let (mut connection, mut latency) = (Connection::open(self.at).await?, histogram()?);
         let end = match self.until {
             Until::Events(_) => None,
-            Until::Elapsed(elapsed) => Some(Instant::now() + elapsed),
+            Until::Elapsed(elapsed) => Some(shared.began + elapsed),
         };
         for turn in 0.. {
-            let now = Instant::now();
+            let now = self.due(shared).await;
             let enough = end.is_some_and(|end| now >= end) || shared.over.load(Ordering::Relaxed);
             if enough || shared.requests_left.fetch_sub(1, Ordering::Relaxed) <= 0 {
                 break;
@@ -148,6 +156,15 @@ impl Load {
             shared.acknowledged.fetch_add(events, Ordering::Relaxed);
         }
         Ok(latency)
+    }
+
+    /// When the next request is to be sent: now, or what the schedule says, which is waited for.
+    async fn due(&self, shared: &Shared) -> Instant {
+        let Some(pace) = self.pace else { return Instant::now() };
+        let number = shared.taken.fetch_add(1, Ordering::Relaxed);
+        let due = shared.began + Duration::from_secs_f64((number * self.batch as u64) as f64 / pace);
+        tokio::time::sleep_until(due.into()).await;
+        due
     }
 
     fn request(&self, random: &mut Random) -> Request {

@@ -2,22 +2,33 @@
 
 mod appends;
 mod events;
+mod freshness;
 mod http;
 mod ingest;
 mod live;
 mod load;
 mod metrics;
+mod probes;
 mod progress;
 mod query;
+mod rebuild;
 mod report;
 mod rows;
+mod rows_postgres;
 mod server;
+mod services;
+mod site;
 mod start;
+mod sustained;
+mod thin;
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
+use services::Services;
+use site::Backends;
 
 /// Measures Weir: starts the built program on a directory of its own and a free port, loads it, and prints a table.
 #[derive(Parser)]
@@ -35,15 +46,38 @@ enum What {
     Ingest(ingest::Options),
     /// Many events of many profiles: the acknowledged rate, and how soon they are in the tables.
     Live(live::Options),
+    /// The highest rate by schedule at which what was accepted is visible soon.
+    Sustained(sustained::Options),
+    /// How soon what was accepted is visible, at a given rate.
+    Freshness(freshness::Options),
+    /// All tables anew from the log, beside a scan of the same log.
+    Rebuild(rebuild::Options),
     /// Pages, counts and look-ups of a large segment, also when many leave it at one instant.
     Query(query::Options),
     /// From exec to the ready line and to the first accepted event.
     Start(start::Options),
+    /// A server that Weir is held against
+    #[command(hide = true)]
+    Thin(thin::Options),
 }
 
 /// Where things are.
 #[derive(Args)]
 pub(crate) struct Place {
+    /// Where log and tables are
+    #[arg(long, global = true, value_enum, default_value_t = Backends::Embedded)]
+    backend: Backends,
+    /// A broker to use, HOST:PORT; without it and --postgres both servers are started, and stopped at the end
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// A database to use, postgres://USER@HOST:PORT/DATABASE; each run makes schemas of its own in it
+    #[arg(long, global = true, value_name = "URL")]
+    postgres: Option<String>,
+    /// The script that starts servers; by default deploy/services.sh of the directory above this program or the current one
+    #[arg(long, global = true, value_name = "PATH")]
+    services: Option<PathBuf>,
+    #[arg(skip)]
+    running: OnceLock<Arc<Services>>,
     /// The program to measure; by default the one beside this one
     #[arg(long, global = true, value_name = "PATH")]
     weir: Option<PathBuf>,
@@ -61,13 +95,42 @@ pub(crate) struct Place {
 impl Place {
     /// The program to measure.
     fn weir(&self) -> Result<PathBuf> {
+        match &self.weir {
+            Some(path) => there(path.clone(), "weir"),
+            None => self.beside("weir", "weir"),
+        }
+    }
+
+    /// The ingest service, beside the program to measure.
+    fn ingest(&self) -> Result<PathBuf> {
+        self.beside("ingest", "weir-ingest")
+    }
+
+    fn beside(&self, name: &str, package: &str) -> Result<PathBuf> {
         let path = match &self.weir {
-            Some(path) => path.clone(),
-            None => std::env::current_exe().context("where is this program?")?.with_file_name("weir"),
+            Some(path) => path.with_file_name(name),
+            None => std::env::current_exe().context("where is this program?")?.with_file_name(name),
         };
-        let found = path.is_file();
-        anyhow::ensure!(found, "no program at {}; cargo build --release -p weir, or --weir PATH", path.display());
-        Ok(path)
+        there(path, package)
+    }
+
+    /// Kafka and PostgreSQL, started when they are first asked for.
+    fn services(&self) -> Result<Arc<Services>> {
+        if let Some(running) = self.running.get() {
+            return Ok(running.clone());
+        }
+        let started = Services::start(self)?;
+        Ok(self.running.get_or_init(|| started).clone())
+    }
+
+    fn services_script(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.services {
+            return Ok(path.clone());
+        }
+        let program = std::env::current_exe().context("where is this program?")?;
+        let here = std::env::current_dir().context("where are we?")?;
+        let above = program.ancestors().chain(here.ancestors()).map(|dir| dir.join("deploy/services.sh"));
+        above.into_iter().find(|path| path.is_file()).context("deploy/services.sh is not found; --services PATH")
     }
 
     /// A directory that is removed with the answer.
@@ -81,16 +144,32 @@ impl Place {
     }
 }
 
+fn there(path: PathBuf, package: &str) -> Result<PathBuf> {
+    let found = path.is_file();
+    anyhow::ensure!(found, "no program at {}; cargo build --release -p {package}, or --weir PATH", path.display());
+    Ok(path)
+}
+
 /// Measures and prints.
 pub(crate) fn run(command: &Command) -> Result<()> {
     let place = &command.place;
+    if let What::Thin(options) = &command.what {
+        return thin::run(options);
+    }
     let mut report = report::Report::begin(place)?;
     match &command.what {
         What::Ingest(options) => ingest::run(place, options, &mut report),
         What::Live(options) => live::run(place, options, &mut report),
         What::Query(options) => query::run(place, options, &mut report),
+        What::Sustained(options) => sustained::run(place, options, &mut report),
+        What::Freshness(options) => freshness::run(place, options, &mut report),
+        What::Rebuild(options) => rebuild::run(place, options, &mut report),
         What::Start(options) => start::run(place, options, &mut report),
+        What::Thin(_) => Ok(()),
     }?;
+    if let Some(services) = place.running.get() {
+        report.note(services.describe());
+    }
     report.print(place.json)
 }
 

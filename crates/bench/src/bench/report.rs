@@ -13,9 +13,11 @@ pub(crate) struct Report {
     load: Vec<f64>,
     rows: Vec<Row>,
     notes: Vec<String>,
+    section: &'static str,
 }
 
 struct Row {
+    section: &'static str,
     name: String,
     unit: &'static str,
     values: Vec<f64>,
@@ -32,15 +34,22 @@ impl Report {
             load: vec![load_average()],
             rows: Vec::new(),
             notes: Vec::new(),
+            section: "",
         })
+    }
+
+    /// What follows is about this.
+    pub(crate) fn section(&mut self, name: &'static str) {
+        self.section = name;
     }
 
     /// Adds a reading of a figure. Readings of one name and unit are one row: median, least and most.
     pub(crate) fn add(&mut self, name: impl Into<String>, unit: &'static str, value: f64) {
         let name = name.into();
-        match self.rows.iter_mut().find(|row| row.name == name && row.unit == unit) {
+        let section = self.section;
+        match self.rows.iter_mut().find(|row| row.section == section && row.name == name && row.unit == unit) {
             Some(row) => row.values.push(value),
-            None => self.rows.push(Row { name, unit, values: vec![value] }),
+            None => self.rows.push(Row { section, name, unit, values: vec![value] }),
         }
     }
 
@@ -67,8 +76,12 @@ impl Report {
         let load: Vec<String> = self.load.iter().map(|load| format!("{load:.1}")).collect();
         println!("machine: {}; fdatasync of 4 KiB {}; load average {}", self.machine, self.sync, load.join(", "));
         self.notes.iter().for_each(|note| println!("{note}"));
-        println!("\n| what | median | least–most | unit |\n|---|---:|---:|---|");
+        let mut section = None;
         for row in &self.rows {
+            if section.replace(row.section) != Some(row.section) {
+                let gap = if row.section.is_empty() { "" } else { ": " };
+                println!("\n| {}{gap}what | median | least–most | unit |\n|---|---:|---:|---|", row.section);
+            }
             let (median, least, most) = spread(&row.values);
             let range =
                 if row.values.len() > 1 { format!("{}–{}", figure(least), figure(most)) } else { String::new() };
@@ -84,6 +97,7 @@ impl Report {
             .map(|row| {
                 let (median, least, most) = spread(&row.values);
                 let mut object = Map::new();
+                object.insert("backend".into(), row.section.into());
                 object.insert("what".into(), row.name.as_str().into());
                 object.insert("unit".into(), row.unit.into());
                 object.insert("median".into(), median.into());

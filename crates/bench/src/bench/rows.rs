@@ -39,27 +39,35 @@ const BATCH: u64 = 10_000;
 const ROWS: usize = 500;
 
 /// How many rows of what size a run of `live` left behind.
-pub(crate) struct Shape {
-    profiles: u64,
+pub(super) struct Shape {
+    pub(super) profiles: u64,
     /// Bytes of a state row's blobs: state, open spans, event ids.
-    state: [usize; 3],
-    card: Kind,
-    span: Kind,
-    score: Kind,
-    record: usize,
-    place: usize,
+    pub(super) state: [usize; 3],
+    pub(super) card: Kind,
+    pub(super) span: Kind,
+    pub(super) score: Kind,
+    pub(super) record: usize,
+    pub(super) place: usize,
 }
 
 /// A table that not every event writes to.
-struct Kind {
-    per_event: f64,
-    bytes: usize,
+pub(super) struct Kind {
+    pub(super) per_event: f64,
+    pub(super) bytes: usize,
+}
+
+impl Kind {
+    /// How many rows the events in a range write.
+    pub(super) fn rows(&self, (from, to): (u64, u64)) -> usize {
+        let by = |events: u64| (events as f64 * self.per_event) as usize;
+        by(to) - by(from)
+    }
 }
 
 /// How far the plain statements came.
 pub(crate) struct Plain {
     pub(crate) events: u64,
-    elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 impl Plain {
@@ -92,12 +100,19 @@ impl Shape {
         })
     }
 
-    /// What the rows are, in a sentence.
+    /// How the rows are written to SQLite, in a sentence.
     pub(crate) fn describe(&self) -> String {
         format!(
             "plain statements: transactions of {BATCH} events, multi-row INSERT … ON CONFLICT of {ROWS} rows, the same \
-             columns, WAL, synchronous=NORMAL; per event a state of {} B, a record of {} B and its place, {:.2} cards of {} B, {:.2} \
-             spans, {:.2} scores",
+             columns, WAL, synchronous=NORMAL; {}",
+            self.describe_rows()
+        )
+    }
+
+    /// What the rows are.
+    pub(super) fn describe_rows(&self) -> String {
+        format!(
+            "per event a state of {} B, a record of {} B and its place, {:.2} cards of {} B, {:.2} spans, {:.2} scores",
             self.state.iter().sum::<usize>(),
             self.record,
             self.card.per_event,
@@ -115,7 +130,7 @@ async fn kind(file: &mut SqliteConnection, table: &str, blob: &str, events: u64)
     Ok(Kind { per_event: count as f64 / events as f64, bytes: bytes as usize })
 }
 
-async fn open(path: &Path, cache_mib: u32) -> Result<SqliteConnection> {
+pub(super) async fn open(path: &Path, cache_mib: u32) -> Result<SqliteConnection> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -149,7 +164,7 @@ pub(crate) async fn write(dir: &Path, shape: &Shape, events: u64, long: Duration
 }
 
 /// A profile's id: spread evenly, as hashes are.
-fn key(profile: u64) -> Vec<u8> {
+pub(super) fn key(profile: u64) -> Vec<u8> {
     let mut random = Random::new(profile.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     [random.number().to_be_bytes(), random.number().to_be_bytes()].concat()
 }
@@ -181,7 +196,7 @@ async fn write_tables(
         ]
     });
     upsert(file, "states", states.collect()).await?;
-    let share = |kind: &Kind| ((to as f64 * kind.per_event) as u64 - (from as f64 * kind.per_event) as u64) as usize;
+    let share = |kind: &Kind| kind.rows((from, to));
     let cards = sorted
         .iter()
         .take(share(&shape.card))

@@ -1,9 +1,9 @@
-//! The program under measurement, as a process of its own.
+//! The programs under measurement, as processes of their own.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,21 @@ use weir_bench::process::{Spent, peak_memory};
 
 use super::Place;
 use super::http::Connection;
+use super::site::Site;
 
-/// A running `weir up`.
-pub(crate) struct Server {
+/// A program of ours that serves HTTP.
+pub(crate) struct Process {
     child: Child,
     pub(crate) at: SocketAddr,
+    /// From exec to the ready line.
+    pub(crate) ready_after: Duration,
+}
+
+/// A running `weir up`, or the ingest service alone.
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) at: SocketAddr,
     pub(crate) keys: Keys,
-    pub(crate) data: PathBuf,
     /// From exec to the ready line.
     pub(crate) ready_after: Duration,
 }
@@ -35,13 +43,14 @@ pub(crate) struct Keys {
     pub(crate) operator: String,
 }
 
-impl Server {
-    /// Starts the program on `data` and a free port, and waits for its ready line.
-    pub(crate) fn start(place: &Place, data: &Path, flags: &[&str]) -> Result<Self> {
-        let log = data.with_extension("stderr");
-        let errors = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-        let mut command = Command::new(place.weir()?);
-        command.arg("up").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]).args(flags).args(place.flags());
+impl Process {
+    /// Starts a program that is told to listen on a free port, and waits for its ready line.
+    pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self> {
+        let errors = File::create(log).with_context(|| format!("create {}", log.display()))?;
+        // Variables for tests are not settings, and are refused as such.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
+            command.env_remove(name);
+        }
         let began = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
@@ -50,14 +59,67 @@ impl Server {
         let Some(at) = line.strip_prefix("ready: http://") else {
             child.kill().ok();
             child.wait().ok();
-            bail!("weir did not become ready: {line} {}", std::fs::read_to_string(&log).unwrap_or_default());
+            bail!("{command:?} did not become ready: {line} {}", std::fs::read_to_string(log).unwrap_or_default());
         };
         let at = at.parse().context("the ready line's address")?;
         // What else it says must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        let keys = std::fs::read(data.join("keys.json")).context("read keys.json")?;
+        Ok(Self { child, at, ready_after })
+    }
+
+    /// What it has spent so far.
+    pub(crate) fn spent(&self) -> Result<Spent> {
+        Spent::of_process(self.child.id())
+    }
+
+    /// Asks it to end and waits for that.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("the process id")?;
+        kill_process(pid, Signal::TERM).context("ask a program to end")?;
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "the program ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Server {
+    /// Starts `weir up` on the site and a free port, and waits for its ready line.
+    pub(crate) fn start(place: &Place, site: &Site, flags: &[&str]) -> Result<Self> {
+        let mut command = Command::new(place.weir()?);
+        command.arg("up").arg("--data").arg(site.data()).args(["--listen", "127.0.0.1:0"]).args(flags);
+        if let (Some(log), Some(store)) = (site.log(), site.store()) {
+            command.args(["--log", &log, "--store", &store]);
+        }
+        command.args(place.flags());
+        Self::of(Process::start(command, &site.path().join("weir.stderr"))?, site)
+    }
+
+    /// Makes the log by `weir init` where there is none, and starts the ingest service on it.
+    pub(crate) fn ingest(place: &Place, site: &Site) -> Result<Self> {
+        let log = site.log().context("the ingest service alone needs a log on Kafka")?;
+        let mut init = Command::new(place.weir()?);
+        init.arg("init").arg("--data").arg(site.data()).args(["--log", &log]).args(place.flags());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
+            init.env_remove(name);
+        }
+        let output = init.stdin(Stdio::null()).output().context("run weir init")?;
+        anyhow::ensure!(output.status.success(), "weir init: {}", String::from_utf8_lossy(&output.stderr));
+        let mut command = Command::new(place.ingest()?);
+        command.args(["--listen", "127.0.0.1:0", "--log", &log]);
+        Self::of(Process::start(command, &site.path().join("ingest.stderr"))?, site)
+    }
+
+    fn of(process: Process, site: &Site) -> Result<Self> {
+        let keys = std::fs::read(site.data().join("keys.json")).context("read keys.json")?;
         let keys = serde_json::from_slice(&keys).context("keys.json")?;
-        Ok(Self { child, at, keys, data: data.to_owned(), ready_after })
+        Ok(Self { at: process.at, ready_after: process.ready_after, process, keys })
     }
 
     pub(crate) async fn connect(&self) -> Result<Connection> {
@@ -66,12 +128,12 @@ impl Server {
 
     /// What it has spent so far.
     pub(crate) fn spent(&self) -> Result<Spent> {
-        Spent::of_process(self.child.id())
+        self.process.spent()
     }
 
     /// The most memory that it had resident so far, bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
-        peak_memory(self.child.id())
+        peak_memory(self.process.child.id())
     }
 
     /// Puts a segment and waits until it is read.
@@ -110,18 +172,7 @@ impl Server {
     }
 
     /// Asks it to end and waits for that.
-    pub(crate) fn stop(mut self) -> Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("the process id")?;
-        kill_process(pid, Signal::TERM).context("ask weir to end")?;
-        let status = self.child.wait()?;
-        anyhow::ensure!(status.success(), "weir ended with {status}");
-        Ok(())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+    pub(crate) fn stop(self) -> Result<()> {
+        self.process.stop()
     }
 }

@@ -1,6 +1,5 @@
 //! `weir-bench start`: from exec to the ready line and to the first accepted event.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -9,6 +8,7 @@ use serde_json::json;
 
 use super::report::Report;
 use super::server::Server;
+use super::site::Site;
 use super::{Place, one_thread};
 
 #[derive(Args)]
@@ -19,18 +19,21 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(place: &Place, options: &Options, report: &mut Report) -> Result<()> {
-    for _ in 0..options.runs {
-        let scratch = place.scratch()?;
-        once(place, &scratch.path().join("data"), "empty directory", report)?;
-        once(place, &scratch.path().join("data"), "second start", report)?;
+    for backend in place.backend.each() {
+        report.section(backend.name());
+        for _ in 0..options.runs {
+            let site = Site::new(place, *backend)?;
+            once(place, &site, "empty", report)?;
+            once(place, &site, "second start", report)?;
+        }
     }
     Ok(())
 }
 
-fn once(place: &Place, data: &Path, name: &str, report: &mut Report) -> Result<()> {
+fn once(place: &Place, site: &Site, name: &str, report: &mut Report) -> Result<()> {
     let runtime = one_thread()?;
     let began = Instant::now();
-    let server = Server::start(place, data, &[])?;
+    let server = Server::start(place, site, &[])?;
     let ready = server.ready_after;
     let event = json!({"name": "cart.added"});
     let posted = async {

@@ -3,6 +3,7 @@
 //! A file a topic. What they share: `house` starts, kills and stops one process, `fleet` many (`process`, `place`,
 //! `proxy`); `caller` speaks HTTP; `raw_log` and `kafka` read the log behind the program's back; `checker` compares.
 
+#[allow(dead_code, reason = "the fault tests need the rest")]
 mod caller;
 mod checker;
 #[allow(dead_code, reason = "the fault tests need the rest")]

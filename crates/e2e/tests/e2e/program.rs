@@ -1,5 +1,6 @@
 //! The program as operators meet it: one a directory, its exit codes, its first start.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -107,5 +108,70 @@ async fn a_first_start_that_is_killed_locks_nobody_out() -> Result<()> {
         weir.shop.read.read("/api/profiles/user:1").await?;
         weir.operator.read("/api/status").await?;
     }
+    Ok(())
+}
+
+/// Runs a command to its end: exit code, standard output, standard error.
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(Option<i32>, String, String)> {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
+        command.env_remove(name);
+    }
+    // The program ends with the test that holds its standard input.
+    let child = command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = child.stderr(Stdio::piped()).spawn()?;
+    let held = child.stdin.take();
+    let output = child.wait_with_output()?;
+    drop(held);
+    Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+}
+
+#[tokio::test]
+async fn what_a_command_cannot_use_is_usage() -> Result<()> {
+    for (arguments, variables, named) in [
+        (&["status", "--url", "nonsense"][..], &[][..], "--url nonsense"),
+        (&["status", "--url", "mailto:ada@example.com"], &[], "--url mailto"),
+        (&["status"], &[("WEIR_DATTA", "x")], "WEIR_DATTA: no such variable; did you mean WEIR_DATA?"),
+        (&["init", "--log", "kafka://broker"], &[], "--log"),
+    ] {
+        let (code, _, said) = run(arguments, variables)?;
+        assert_eq!(code, Some(64), "{arguments:?}: {said}");
+        assert!(said.contains(named), "{named} isn't named in:\n{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_port_in_use_leaves_no_directory_behind() -> Result<()> {
+    let house = House::new(&[])?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let at = format!("localhost:{}", taken.local_addr()?.port());
+    let said = ends_with(house.spawn_with(&flags(&["--listen", &at]))?, 1)?;
+    assert!(said.contains("can't listen on 127.0.0.1:"), "{said}");
+    assert!(!house.file("").exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn init_makes_what_a_first_start_finds() -> Result<()> {
+    let house = House::new(&[])?;
+    let data = house.file("");
+    let data = data.to_str().context("a path that is no text")?;
+    let (code, told, said) =
+        run(&["init", "--data", data, "--partitions", "3", "--json"], &[("WEIR_STORE_URL", "postgres://x")])?;
+    assert_eq!(code, Some(0), "{said}");
+    let made: serde_json::Value = serde_json::from_str(&told)?;
+    assert_eq!((&made["made"], &made["partitions"]), (&json!({"log": true, "workspace": true}), &json!(3)), "{told}");
+    assert_eq!(made["keys"], house.keys()?);
+    let (code, told, said) = run(&["init", "--data", data, "--json"], &[])?;
+    assert_eq!(code, Some(0), "{said}");
+    let again: serde_json::Value = serde_json::from_str(&told)?;
+    assert_eq!((&again["made"], &again["keys"]), (&json!({"log": false, "workspace": false}), &json!(null)), "{told}");
+    assert_eq!(again["lineage"], made["lineage"]);
+    let (code, _, said) = run(&["init", "--data", data, "--partitions", "4"], &[])?;
+    assert_eq!(code, Some(64), "{said}");
+    let weir = house.open().await?;
+    weir.shop.write.post("/api/profiles", json!({"user_id": "1"})).await?.expect(201)?;
+    assert_eq!(weir.operator.read("/api/status").await?["partitions"].as_array().map(Vec::len), Some(3));
     Ok(())
 }

@@ -153,7 +153,9 @@ impl Drop for Member {
 #[async_trait]
 impl Share for Member {
     fn owned(&self) -> watch::Receiver<BTreeSet<u32>> {
-        self.shared.consumer.context().owned.subscribe()
+        let mut owned = self.shared.consumer.context().owned.subscribe();
+        owned.mark_changed();
+        owned
     }
 
     async fn confirm(&self) -> bool {

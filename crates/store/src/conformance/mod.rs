@@ -56,7 +56,7 @@ pub async fn run<P: Place + 'static>(make: impl AsyncFn() -> P) {
         contents::run(&make).await;
         rebuilds::run(&make).await;
     };
-    tokio::time::timeout(Duration::from_secs(120), all).await.expect("the suite hangs");
+    tokio::time::timeout(Duration::from_secs(300), all).await.expect("the suite hangs");
 }
 
 /// A new store, and an empty generation in it.

@@ -57,6 +57,7 @@ impl Statements {
 #[derive(Clone)]
 pub(super) struct Links {
     pub(super) writers: Arc<Sessions>,
+    pub(super) steering: Arc<Sessions>,
     /// For views.
     pub(super) readers: Arc<Sessions>,
     /// For views of the timeline, which are opened by who holds a view already: were they among the others, as many reads
@@ -161,18 +162,18 @@ impl Generation for PgGeneration {
 #[async_trait]
 impl Standstill for PgGeneration {
     async fn pause(&self) -> Result<Box<dyn Paused>, StoreError> {
-        let paused = self.links.writers.begin(&self.statements.positions.pause).await;
+        let paused = self.links.steering.begin(&self.statements.positions.pause).await;
         let (session, rows) = paused.map_err(self.failed("pausing a generation"))?;
         Ok(Box::new(Pause { progress: positions::progress(&rows)?, _session: session }))
     }
 
     async fn hold(&self, at: &[Progress], lease: Duration) -> Result<(), StoreError> {
-        let held = self.statements.positions.hold(&self.links.writers, at, lease).await;
+        let held = self.statements.positions.hold(&self.links.steering, at, lease).await;
         held.map_err(self.failed("holding a generation"))
     }
 
     async fn release(&self) -> Result<(), StoreError> {
-        let released = self.statements.positions.release(&self.links.writers).await;
+        let released = self.statements.positions.release(&self.links.steering).await;
         released.map_err(self.failed("ending a hold"))?;
         self.links.changes.send_modify(|n| *n += 1);
         Ok(())
@@ -205,7 +206,7 @@ impl FoldMemory for PgGeneration {
 #[async_trait]
 impl TableWriter for PgGeneration {
     async fn claim(&self, projection: Projection, partition: u32, owner: Uuid) -> Result<u64, StoreError> {
-        let claimed = self.statements.positions.claim(&self.links.writers, projection, partition, owner).await;
+        let claimed = self.statements.positions.claim(&self.links.steering, projection, partition, owner).await;
         let next = claimed.map_err(self.failed("claiming a partition"))?;
         self.links.changes.send_modify(|n| *n += 1);
         Ok(next)

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use sqlx::Row as _;
 
-use super::Shared;
 use super::errors::tables_are_gone;
 use super::schema;
+use super::shared::Shared;
 use crate::model::GenerationId;
 
 /// How long a reader may take from learning which generation is read to opening a view of it.
@@ -47,7 +47,7 @@ pub(super) async fn sweep(store: Weak<Shared>, mut left: BTreeSet<GenerationId>)
 
 async fn try_drop(shared: &Shared, id: GenerationId) -> Result<(), sqlx::Error> {
     let schema = shared.schema.of_generation(id);
-    let (mut session, _) = shared.links.writers.begin(&shared.statements.change).await?;
+    let (mut session, _) = shared.links.steering.begin(&shared.statements.change).await?;
     // A store that was deleted meanwhile counts its generations from 1 again.
     let known = session.rows(shared.statements.known.query().bind(id.0.cast_signed())).await?;
     if !known.is_empty() {

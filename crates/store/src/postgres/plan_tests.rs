@@ -4,9 +4,10 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
+use super::PgStore;
 use super::generation::Statements;
 use super::schema::{Schema, Text};
-use super::{PgStore, READERS, WRITERS};
+use super::shared::{READERS, WRITERS};
 use crate::model::Purpose;
 use crate::traits::Store as _;
 

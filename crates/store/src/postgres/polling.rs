@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use sqlx::Row as _;
 
-use super::Shared;
 use super::errors::tables_are_gone;
 use super::schema::Text;
+use super::shared::Shared;
 use crate::model::GenerationId;
 
 /// Between looks while somebody listens.

@@ -28,7 +28,7 @@ impl Rebuilds for PgStore {
         let failed = self.shared.failed("noting a rebuild");
         let statements = &self.shared.statements;
         let statement = if revision == 0 { &statements.first_note } else { &statements.next_note };
-        let (mut session, _) = self.shared.links.writers.begin(&statements.begin).await.map_err(&failed)?;
+        let (mut session, _) = self.shared.links.steering.begin(&statements.begin).await.map_err(&failed)?;
         let query = statement.query().bind(note.to_vec()).bind(id).bind(revision.cast_signed());
         let written = session.execute(query).await.map_err(&failed)?;
         session.commit().await.map_err(&failed)?;

@@ -141,3 +141,34 @@ async fn readers_that_all_hold_a_view_and_need_more_wait_for_nobody() {
     }
     readers.join_all().await;
 }
+
+/// While two generations are paused and batches wait for them on every connection that there is for batches.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pointer_moves_while_batches_wait() {
+    let database = Database::new();
+    let store = database.open().await;
+    let mut generations = Vec::new();
+    for _ in 0..2 {
+        let id = store.create(0, 1, Purpose::Switch).await.unwrap();
+        generations.push(store.generation(id).await.unwrap());
+    }
+    store.promote(generations[0].id(), None).await.unwrap();
+    let paused = (generations[0].pause().await.unwrap(), generations[1].pause().await.unwrap());
+    let mut waiting = Vec::new();
+    for partition in 0..6 {
+        let generation = generations[usize::try_from(partition % 2).unwrap()].clone();
+        waiting.push(tokio::spawn(async move {
+            generation.commit_membership(fence(partition, 0, 1), &MembershipBatch::default()).await
+        }));
+    }
+    let blocked = "SELECT count(*) = 4 FROM pg_stat_activity
+                   WHERE application_name = '@S' AND wait_event_type = 'Lock'";
+    until(async || database.asks(blocked).await).await;
+    let asked = std::time::Instant::now();
+    store.promote(generations[1].id(), Some(generations[0].id())).await.unwrap();
+    assert!(asked.elapsed() < std::time::Duration::from_secs(1), "{:?}", asked.elapsed());
+    drop(paused);
+    for batch in waiting {
+        batch.await.unwrap().unwrap();
+    }
+}

@@ -1,5 +1,5 @@
 //! Faults to order, so that the tests' checkers can show that they find them. Without the feature `sabotage`, which
-//! only the test build has, every record is folded once.
+//! only the test build has, every record is folded once, into what the tables say, and digested whole.
 
 /// How often the record at this offset is folded.
 #[cfg(not(feature = "sabotage"))]
@@ -44,7 +44,7 @@ pub(crate) async fn commit_early(
         return Ok(fence);
     }
     generation.commit_membership(fence, &weir_store::MembershipBatch::default()).await?;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     Ok(weir_store::Fence { expected: fence.next, ..fence })
 }
 

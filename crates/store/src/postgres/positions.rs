@@ -24,8 +24,6 @@ macro_rules! now {
 
 pub(super) struct Statements {
     advance: Text,
-    /// Moves whatever stands there: a fault to order.
-    unfenced: Text,
     first: Text,
     held: Text,
     claim: Text,
@@ -51,15 +49,11 @@ impl Statements {
                             AND (owner IS NULL OR owner = $7)";
         Self {
             // greatest() leaves NULL out.
-            advance: schema.text(&format!(
+            advance: schema.text(&crate::sabotage::advance(format!(
                 "UPDATE @positions SET next = $1, newest_receipt = greatest(newest_receipt, $2)
                  {SAME} AND (hold IS NULL OR $1 <= hold OR held_until <= {})",
                 now!()
-            )),
-            unfenced: schema.text(
-                "UPDATE @positions SET next = $1, newest_receipt = greatest(newest_receipt, $2)
-                 WHERE projection = $3 AND stream = $4 AND partition = $5 AND $6::bigint >= 0 AND $7::uuid IS NOT NULL",
-            ),
+            ))),
             // A partition that isn't there stands at 0.
             first: schema.text(
                 "INSERT INTO @positions (projection, stream, partition, next, newest_receipt)
@@ -105,8 +99,7 @@ impl Statements {
             let query = query.bind(projection.name()).bind(projection.stream().name());
             query.bind(fence.partition.cast_signed()).bind(fence.expected.cast_signed()).bind(fence.owner)
         };
-        let advance = if crate::sabotage::ignores_fences() { &self.unfenced } else { &self.advance };
-        for statement in [advance, &self.first] {
+        for statement in [&self.advance, &self.first] {
             if session.execute(bound(statement)).await.map_err(failed)? == 1 {
                 return Ok(());
             }

@@ -137,14 +137,14 @@ async fn standstill_before_commit(fleet: &mut Fleet) -> Result<()> {
 
 /// Stops the projector between a fence and its commit.
 pub async fn stop_before_commit(fleet: &Fleet, n: usize) -> Result<Stopped> {
-    stop_at(fleet, n, Trap::Commit, 1).await
+    keep_back(fleet, n, Trap::Commit, 1).await?;
+    Stopped::now(fleet, n)
 }
 
-/// Stops the projector where so many of its statements are kept back.
-pub async fn stop_at(fleet: &Fleet, n: usize, trap: Trap, count: usize) -> Result<Stopped> {
+/// Keeps such statements of the projector back, until it is woken; returns when so many are.
+pub async fn keep_back(fleet: &Fleet, n: usize, trap: Trap, count: usize) -> Result<()> {
     let proxy = fleet.projectors[n].proxy.as_ref().context("a projector without proxy")?;
-    tokio::time::timeout(TAKEN_OVER_WITHIN, proxy.trap(trap, count)).await.context("nothing is written")??;
-    Stopped::now(fleet, n)
+    tokio::time::timeout(TAKEN_OVER_WITHIN, proxy.trap(trap, count)).await.context("nothing is written")?
 }
 
 /// A projector that stands still.
@@ -156,7 +156,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    fn now(fleet: &Fleet, n: usize) -> Result<Self> {
+    pub fn now(fleet: &Fleet, n: usize) -> Result<Self> {
         let projector = &fleet.projectors[n];
         let said = projector.said()?.len();
         projector.signal("STOP")?;

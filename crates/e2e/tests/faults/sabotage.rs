@@ -3,15 +3,15 @@
 //! Each test brings about what the fault needs and waits until it is there. Nothing hangs on how long anything takes.
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use weir_e2e::history::Seeded;
 
 use crate::caller::eventually;
 use crate::check::check;
 use crate::checker::Mismatch;
-use crate::fault::{busy_projector, stop_at, taken_over};
+use crate::fault::{Stopped, busy_projector, keep_back, taken_over};
 use crate::fleet::{Damaged, Fleet, Size};
-use crate::load::{Load, Shared, define, lock};
+use crate::load::{Load, Shared, USERS, define, lock};
 use crate::place::{Place, Servers};
 use crate::proxy::Trap;
 use crate::services::alone;
@@ -60,6 +60,20 @@ impl Scene {
         .await
     }
 
+    /// Waits until every membership of a projector stands, whatever is accepted.
+    async fn folds_nothing(&mut self, n: usize) -> Result<()> {
+        let mut before = None;
+        loop {
+            let folded = self.fleet.projectors[n].metric("weir_projector_records_total").await?;
+            if before == Some(folded) {
+                return Ok(());
+            }
+            before = Some(folded);
+            // Some for each partition.
+            self.accepted(200).await?;
+        }
+    }
+
     /// No more load.
     async fn quiet(&mut self) -> Result<()> {
         match self.load.take() {
@@ -68,15 +82,26 @@ impl Scene {
         }
     }
 
+    /// One event of each user that the load has.
+    async fn everybody(&mut self) -> Result<()> {
+        self.each("all", (0..USERS).map(|n| n.to_string()).collect()).await
+    }
+
     /// Moves every position on by people who weren't there before, so that nothing that is wrong is mended by the way.
     async fn newcomers(&mut self) -> Result<()> {
-        let ids: Vec<String> = (0..NEWCOMERS).map(|n| format!("new-{n}")).collect();
-        let item = |id: &String| json!({"name": "LOGIN", "user_id": id, "id": id});
-        let body = self.fleet.shop.admin.post("/api/events", json!(ids.iter().map(item).collect::<Vec<_>>())).await?;
-        ensure!(body.expect(200)?["accepted"] == json!(NEWCOMERS), "{}", body.text);
+        self.each("new", (0..NEWCOMERS).map(|n| format!("newcomer-{n}")).collect()).await
+    }
+
+    async fn each(&mut self, label: &str, users: Vec<String>) -> Result<()> {
+        let item = |user: &String| json!({"name": "LOGIN", "user_id": user, "id": format!("{label}-{user}")});
+        let items: Vec<Value> = users.iter().map(item).collect();
+        let answer = self.fleet.shop.admin.post("/api/events", json!(items)).await?;
+        ensure!(answer.expect(200)?["accepted"] == json!(users.len()), "{}", answer.text);
         let mut ledger = lock(&self.ledger);
-        ledger.sent.extend(ids.iter().cloned());
-        ledger.acknowledged.extend(ids);
+        for id in items.iter().filter_map(|item| item["id"].as_str()) {
+            ledger.sent.insert(id.to_owned());
+            ledger.acknowledged.insert(id.to_owned());
+        }
         Ok(())
     }
 
@@ -147,12 +172,14 @@ async fn a_position_before_its_rows_is_found() -> Result<()> {
 async fn an_ignored_fence_is_found() -> Result<()> {
     is_found("unfenced", 2, async |scene| {
         let n = busy_projector(&scene.fleet, None).await?;
-        // One more than there are timelines: so a membership is among them.
-        let stopped = stop_at(&scene.fleet, n, Trap::Begin, 3).await?;
+        keep_back(&scene.fleet, n, Trap::Begin, 1).await?;
+        scene.folds_nothing(n).await?;
+        let stopped = Stopped::now(&scene.fleet, n)?;
         taken_over(&scene.fleet, stopped.since).await?;
-        // So that each profile of the batch has more events by now.
-        scene.accepted(2_000).await?;
         scene.quiet().await?;
+        // So each profile of the batch has more events than it.
+        scene.everybody().await?;
+        scene.fleet.caught_up().await?;
         stopped.wake(&scene.fleet).await
     })
     .await

@@ -96,7 +96,10 @@ async fn campaigns(plans: &[(u64, Vec<Vec<Fault>>)]) -> Result<()> {
         campaign.fleet.close()?;
     }
     let rounds: usize = plans.iter().map(|(_, rounds)| rounds.len()).sum();
-    eprintln!("{rounds} rounds in {:.0?}: {kinds:?}; {all:?}", begun.elapsed());
+    eprintln!("{rounds} rounds in {:.0?}, faults {kinds:?}", begun.elapsed());
+    eprintln!("{all:?}");
+    // Each of them would have ended this.
+    eprintln!("0 acknowledged events lost, 0 doubled, 0 wrong members");
     Ok(())
 }
 

@@ -54,5 +54,12 @@ done
 if all weir-ingest | grep -qx weir-store; then complain "weir-ingest reaches weir-store"; fi
 if all weir-query-api | grep -qx weir-event-log; then complain "weir-query-api reaches weir-event-log"; fi
 
+# Faults to order are for the test build.
+for program in weir weir-ingest weir-projector weir-query-api; do
+  if cargo tree --locked --package "$program" --edges normal,features | grep -q 'feature "sabotage"'; then
+    complain "$program is built with the feature sabotage"
+  fi
+done
+
 [ "$failed" -eq 0 ] && echo "dependencies: as they should be"
 exit "$failed"

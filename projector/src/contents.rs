@@ -231,7 +231,7 @@ fn span_digest(key: SpanKey, leaves: i64) -> u128 {
         &key.segment.to_be_bytes(),
         &key.enters.to_be_bytes(),
         &[u8::from(key.past)],
-        &leaves.to_be_bytes(),
+        &crate::sabotage::digested(leaves).to_be_bytes(),
     ])
 }
 

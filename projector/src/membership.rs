@@ -56,6 +56,8 @@ impl Membership {
         let mut definitions = DefinitionSet::new(log.clone(), generation.bound());
         let window = definitions.dedup_window().await?;
         let memory = Memory::take_over(generation.as_ref(), partition, next).await?;
+        #[cfg(feature = "sabotage")]
+        let memory = crate::sabotage::kept(generation.id().0, partition).unwrap_or(memory);
         let (until, began) = (UNLIMITED, Instant::now());
         Ok(Self { log, generation, partition, owner, definitions, window, memory, next, until, began, writing: None })
     }
@@ -159,10 +161,11 @@ impl Owned for Membership {
         self.settle().await?;
         self.writing = Some(tokio::spawn(write(self.generation.clone(), fence, rows)));
         self.next = fence.next;
-        if !more {
+        // What is let go of is read from the tables when it is met again: so it must be there.
+        if !more || self.memory.is_full() {
             self.settle().await?;
+            self.memory.shrink();
         }
-        self.memory.shrink();
         Ok(())
     }
 
@@ -176,7 +179,17 @@ impl Owned for Membership {
 
 async fn write(generation: Arc<dyn Generation>, fence: Fence, rows: MembershipBatch) -> Result<(), FoldError> {
     let started = Instant::now();
+    #[cfg(feature = "sabotage")]
+    let fence = crate::sabotage::commit_early(generation.as_ref(), fence).await?;
     generation.commit_membership(fence, &rows).await?;
     histogram!("weir_projector_commit_seconds").record(started.elapsed().as_secs_f64());
     Ok(())
+}
+
+#[cfg(feature = "sabotage")]
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        crate::sabotage::keep(self.generation.id().0, self.partition, memory);
+    }
 }

@@ -50,6 +50,7 @@ pub(crate) struct Folding {
 
 /// The profiles of a partition.
 #[derive(Debug)]
+#[cfg_attr(feature = "sabotage", derive(Default))]
 pub(crate) struct Memory {
     held: HashMap<ProfileKey, Held, rapidhash::fast::RandomState>,
     waiting: BTreeSet<ProfileKey>,
@@ -172,10 +173,15 @@ impl Memory {
         }
     }
 
-    /// Lets go of rows that don't wait, once a batch is committed and too much is held.
-    pub(crate) fn shrink(&mut self) {
+    /// Whether more may be held than should be.
+    pub(crate) fn is_full(&self) -> bool {
         const ROW_BYTES: usize = 256;
-        if self.held.len() * ROW_BYTES < KEPT_BYTES {
+        self.held.len() * ROW_BYTES >= KEPT_BYTES
+    }
+
+    /// Lets go of rows that don't wait, where too much is held. Every batch must be committed.
+    pub(crate) fn shrink(&mut self) {
+        if !self.is_full() {
             return;
         }
         let bytes: usize = self.held.values().map(Held::bytes).sum();

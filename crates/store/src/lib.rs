@@ -8,6 +8,7 @@ mod model;
 pub mod place;
 mod postgres;
 mod rebuild;
+pub mod sabotage;
 mod serving;
 mod sqlite;
 mod traits;

@@ -12,10 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use weir_lifecycle::Source;
 
 /// What may be ordered.
-const FAULTS: [(&str, &AtomicBool); 3] = [
+const FAULTS: [(&str, &AtomicBool); 7] = [
     ("lose", &weir_projector::sabotage::LOSE),
     ("twice", &weir_projector::sabotage::TWICE),
     ("edge", &weir_segment::sabotage::WINDOW_EDGE),
+    ("early", &weir_projector::sabotage::EARLY),
+    ("stale", &weir_projector::sabotage::STALE),
+    ("unfenced", &weir_store::sabotage::UNFENCED),
+    ("blind", &weir_projector::sabotage::BLIND),
 ];
 
 fn main() -> ExitCode {

@@ -22,7 +22,8 @@ pub struct Mismatch {
     oracle: String,
 }
 
-fn same<T: PartialEq + Debug>(what: impl FnOnce() -> String, weir: &T, oracle: &T) -> Result<()> {
+/// Nothing if the two agree.
+pub fn same<T: PartialEq + Debug>(what: impl FnOnce() -> String, weir: &T, oracle: &T) -> Result<()> {
     if weir == oracle {
         return Ok(());
     }

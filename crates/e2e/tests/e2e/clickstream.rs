@@ -63,10 +63,19 @@ fn sources(rng: &mut Seeded) -> Result<Vec<(String, Vec<Click>)>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_order_with_the_clock_moved_along() -> Result<()> {
+    in_order(House::new).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_order_on_kafka_and_postgres() -> Result<()> {
+    in_order(House::on_servers).await
+}
+
+async fn in_order(house: fn(&[&str]) -> Result<House>) -> Result<()> {
     let mut rng = Seeded::chosen(11);
     for (name, clicks) in sources(&mut rng)? {
         eprintln!("{name}: {} clicks, seed {}", clicks.len(), rng.seed());
-        let house = House::new(&["--test-clock"])?;
+        let house = house(&["--test-clock"])?;
         let weir = house.open().await?;
         open_shop(&weir).await?;
         let clicks = clickstream::in_order(&clicks);
@@ -103,10 +112,19 @@ async fn in_order_with_the_clock_moved_along() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shuffled_with_one_repeat_in_ten() -> Result<()> {
+    shuffled(House::new).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shuffled_on_kafka_and_postgres() -> Result<()> {
+    shuffled(House::on_servers).await
+}
+
+async fn shuffled(house: fn(&[&str]) -> Result<House>) -> Result<()> {
     let mut rng = Seeded::chosen(12);
     for (name, clicks) in sources(&mut rng)? {
         eprintln!("{name}: {} clicks, seed {}", clicks.len(), rng.seed());
-        let house = House::new(&["--test-clock", "--partitions", "3"])?;
+        let house = house(&["--test-clock", "--partitions", "3"])?;
         let weir = house.open().await?;
         open_shop(&weir).await?;
         let end = clicks.iter().map(|click| click.time).max().context("no clicks")?;

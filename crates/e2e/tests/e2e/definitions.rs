@@ -13,6 +13,9 @@ use crate::checker::{Expected, Plan, compare, scores};
 use crate::house::{House, Weir};
 
 const HISTORIES: u64 = 14;
+/// A switch of generations takes longer there.
+const HISTORIES_ON_SERVERS: u64 = 5;
+const FLAGS: [&str; 3] = ["--test-clock", "--partitions", "2"];
 const DEFINITIONS: usize = 9;
 const START: i64 = 1_795_168_800 * instant::SECOND;
 const SMALL: &str = r#"{"rules":[{"event":"*","points":0.1},
@@ -129,14 +132,22 @@ async fn check(house: &House, shop: &Shop, rng: &mut Seeded, segments: &[(String
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_definitions_over_random_histories() -> Result<()> {
-    let house = House::new(&["--test-clock", "--partitions", "2"])?;
+    histories(&House::new(&FLAGS)?, HISTORIES).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_definitions_on_kafka_and_postgres() -> Result<()> {
+    histories(&House::on_servers(&FLAGS)?, HISTORIES_ON_SERVERS).await
+}
+
+async fn histories(house: &House, count: u64) -> Result<()> {
     let weir = house.open().await?;
-    let seeds = Seeded::seeds(4_100, HISTORIES);
+    let seeds = Seeded::seeds(4_100, count);
     eprintln!("seeds {seeds:?}");
     let (mut compared, mut start) = (Compared::default(), START);
     for seed in seeds {
         let (equal, end) =
-            one(&house, &weir, seed, start).await.with_context(|| format!("run again with WEIR_SEED={seed}"))?;
+            one(house, &weir, seed, start).await.with_context(|| format!("run again with WEIR_SEED={seed}"))?;
         compared += equal;
         start = end + instant::SECOND;
     }

@@ -16,6 +16,11 @@ use crate::proxy::Proxy;
 /// How long a deployment may take to have everything in its tables after the last fault.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 
+/// A projector found its tables to be wrong and writes to them no more: this doesn't pass.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Damaged(String);
+
 /// What is started, and with how many of each.
 pub struct Size {
     pub ingests: usize,
@@ -171,7 +176,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Waits until every process that is there calls itself ready.
+    /// Waits until every process that is there calls itself ready; for one that says [`Damaged`], no longer.
     pub async fn ready(&mut self) -> Result<()> {
         let mut why = Vec::new();
         let ready = eventually_within(SETTLED_WITHIN, "all processes are ready", async || {
@@ -181,9 +186,12 @@ impl Fleet {
                     why.extend(slot.not_ready().await?);
                 }
             }
+            if let Some(damaged) = why.iter().find(|why| why.contains("are damaged")) {
+                return Err(Damaged(damaged.clone()).into());
+            }
             Ok(why.is_empty().then_some(()))
         });
-        ready.await.with_context(|| why.join("; "))
+        ready.await.map_err(|error| if error.is::<Damaged>() { error } else { error.context(why.join("; ")) })
     }
 
     /// Waits until the tables have everything that is on the log, by the log's own word.
@@ -216,6 +224,15 @@ impl Fleet {
         let body = answer.json()?;
         let rows = body["partitions"].as_array().cloned().unwrap_or_default();
         Ok(rows.iter().map(|row| row["position"].as_u64()).collect())
+    }
+
+    /// Kills all, and removes what they wrote.
+    pub fn discard(mut self) -> Result<()> {
+        for slot in self.slots() {
+            slot.kill()?;
+        }
+        std::fs::remove_dir_all(&self.files)?;
+        Ok(())
     }
 
     /// Stops all, and removes what they wrote; without this it is kept, and said where.

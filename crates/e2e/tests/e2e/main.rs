@@ -1,11 +1,13 @@
 //! Process tests: the real program, its answers over HTTP, and the oracle over the log that it left behind.
 //!
-//! A file a topic. What they share: `house` starts, kills and stops the program; `caller` speaks HTTP; `raw_log` reads
-//! the log behind the program's back; `checker` compares.
+//! A file a topic. What they share: `house` starts, kills and stops one process, `fleet` many (`process`, `place`,
+//! `proxy`); `caller` speaks HTTP; `raw_log` and `kafka` read the log behind the program's back; `checker` compares.
 
 #[allow(dead_code, reason = "the fault tests need the rest")]
 mod caller;
 mod checker;
+#[allow(dead_code, reason = "the fault tests need the rest")]
+mod fleet;
 mod house;
 #[allow(dead_code, reason = "the fault tests need the rest")]
 mod kafka;
@@ -13,6 +15,8 @@ mod place;
 #[allow(dead_code, reason = "the fault tests need the rest")]
 mod process;
 mod producer;
+#[allow(dead_code, reason = "the fault tests need the rest")]
+mod proxy;
 mod raw_log;
 
 mod clickstream;

@@ -10,17 +10,24 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// `COMMIT` as PostgreSQL's protocol has it.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
-
-/// What happens to a `COMMIT`.
+/// Statements that are kept back wherever they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Commits {
-    Pass,
-    /// The next one is kept back.
-    Trap,
-    /// One is; all others pass.
-    Kept,
+pub enum Trap {
+    /// Of a batch: its fence is not passed yet.
+    Begin,
+    /// The fence is passed, and locked.
+    Commit,
+}
+
+impl Trap {
+    /// As PostgreSQL's protocol has it. It comes by itself: only after the answer to the statement before.
+    fn matches(self, message: &[u8]) -> bool {
+        let statement: &[u8] = match self {
+            Self::Begin => b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE\0",
+            Self::Commit => b"COMMIT\0",
+        };
+        message.first() == Some(&b'Q') && message.get(5..) == Some(statement)
+    }
 }
 
 /// Forwards connections to one address.
@@ -35,7 +42,8 @@ struct Shared {
     target: String,
     connections: Mutex<JoinSet<()>>,
     closed: watch::Sender<bool>,
-    commits: watch::Sender<Commits>,
+    trap: watch::Sender<Option<Trap>>,
+    kept: watch::Sender<usize>,
 }
 
 impl Proxy {
@@ -47,7 +55,8 @@ impl Proxy {
             target: target.to_owned(),
             connections: Mutex::default(),
             closed: watch::Sender::new(false),
-            commits: watch::Sender::new(Commits::Pass),
+            trap: watch::Sender::new(None),
+            kept: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, shared.clone())).abort_handle();
         Ok(Self { port, shared, accepting })
@@ -72,16 +81,17 @@ impl Proxy {
         }
     }
 
-    /// Waits for the next `COMMIT`, and keeps it back: the transaction's fence is passed, and locked.
-    pub async fn trap_commit(&self) -> Result<()> {
-        self.shared.commits.send_replace(Commits::Trap);
-        self.shared.commits.subscribe().wait_for(|commits| *commits == Commits::Kept).await?;
+    /// Keeps such statements back from now on; returns when so many are.
+    pub async fn trap(&self, trap: Trap, count: usize) -> Result<()> {
+        self.shared.kept.send_replace(0);
+        self.shared.trap.send_replace(Some(trap));
+        self.shared.kept.subscribe().wait_for(|kept| *kept >= count).await?;
         Ok(())
     }
 
     /// Sends on what is kept back, if its connection is still there.
-    pub fn release_commit(&self) {
-        self.shared.commits.send_replace(Commits::Pass);
+    pub fn release(&self) {
+        self.shared.trap.send_replace(None);
     }
 }
 
@@ -100,13 +110,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         }
         let mut connections = shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
         while connections.try_join_next().is_some() {}
-        connections.spawn(forward(near, shared.target.clone(), shared.commits.clone()));
+        connections.spawn(forward(near, shared.clone()));
     }
 }
 
 /// Until either side ends it.
-async fn forward(near: TcpStream, target: String, commits: watch::Sender<Commits>) {
-    let Ok(far) = TcpStream::connect(target).await else { return };
+async fn forward(near: TcpStream, shared: Arc<Shared>) {
+    let Ok(far) = TcpStream::connect(&shared.target).await else { return };
     // A small answer must not wait for the next one.
     if near.set_nodelay(true).and(far.set_nodelay(true)).is_err() {
         return;
@@ -114,29 +124,23 @@ async fn forward(near: TcpStream, target: String, commits: watch::Sender<Commits
     let (from_near, mut to_near) = near.into_split();
     let (mut from_far, to_far) = far.into_split();
     tokio::select! {
-        () = requests(from_near, to_far, commits) => {}
+        () = requests(from_near, to_far, &shared) => {}
         _ = tokio::io::copy(&mut from_far, &mut to_near) => {}
     }
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, commits: watch::Sender<Commits>) {
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) {
     let mut buffer = vec![0; 1 << 16];
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
-        // It comes by itself: only after the answer to the statement before.
-        let trap = |commits: &mut Commits| {
-            let trapped = *commits == Commits::Trap && buffer[..count] == *COMMIT;
-            if trapped {
-                *commits = Commits::Kept;
+        let message = &buffer[..count];
+        if shared.trap.borrow().is_some_and(|trap| trap.matches(message)) {
+            shared.kept.send_modify(|kept| *kept += 1);
+            if shared.trap.subscribe().wait_for(Option::is_none).await.is_err() {
+                return;
             }
-            trapped
-        };
-        if commits.send_if_modified(trap)
-            && commits.subscribe().wait_for(|commits| *commits != Commits::Kept).await.is_err()
-        {
-            return;
         }
-        if to.write_all(&buffer[..count]).await.is_err() {
+        if to.write_all(message).await.is_err() {
             return;
         }
     }

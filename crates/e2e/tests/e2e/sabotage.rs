@@ -1,9 +1,11 @@
 //! The checker finds what it is there for: each fault is ordered, and found.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use sqlx::Connection as _;
 use weir_e2e::history::{Seeded, clickstream};
 
-use crate::caller::hold;
+use crate::caller::{eventually, hold};
 use crate::checker::Mismatch;
 use crate::clickstream::{check, open_shop};
 use crate::house::House;
@@ -58,4 +60,43 @@ async fn an_event_folded_twice_is_found() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_window_that_ends_late_is_found() -> Result<()> {
     is_found("edge").await
+}
+
+/// Whether the comparison of a rebuild names the table of a row that was changed by hand.
+async fn a_changed_row_is_named(fault: Option<&'static str>) -> Result<bool> {
+    let house = House::sabotaged(&[], fault)?;
+    let mut weir = house.open().await?;
+    weir.shop.put_segment("week", r#"{"when":{"event":"product.viewed","within":"7d"}}"#).await?;
+    weir.shop.filled().await?;
+    for n in 0..20 {
+        let body = json!({"user_id": n.to_string(), "event_type": "product.viewed"});
+        weir.shop.write.post("/v1/users/events", body).await?.expect(201)?;
+    }
+    weir.shop.caught_up().await?;
+    let live = weir.operator.read("/api/status").await?["generation"].as_u64().context("no generation")?;
+    assert_eq!(weir.process.terminate()?, Some(0));
+
+    let tables = format!("sqlite:{}", house.file(&format!("store.db.{live}")).display());
+    let mut tables = sqlx::SqliteConnection::connect(&tables).await?;
+    let changed = sqlx::query("UPDATE profile_spans_new SET leaves_at = leaves_at - 1 WHERE leaves_at IS NOT NULL");
+    ensure!(changed.execute(&mut tables).await?.rows_affected() > 0, "there was nothing to change");
+    tables.close().await?;
+
+    let weir = house.open().await?;
+    let begun = weir.operator.post("/api/rebuilds", "{}").await?.expect(201)?;
+    let rebuild = format!("/api/rebuilds/{}", begun["id"].as_str().context("no id")?);
+    eventually("the new tables have caught up", async || {
+        Ok((weir.operator.read(&rebuild).await?["state"] == "following").then_some(()))
+    })
+    .await?;
+    let compared = weir.operator.post(&format!("{rebuild}/verify"), "{}").await?.expect(200)?;
+    let differences = compared["differences"].as_array().context("no differences")?;
+    Ok(differences.iter().any(|difference| difference["table"] == "profile_spans"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_that_skips_a_column_is_found() -> Result<()> {
+    assert!(a_changed_row_is_named(None).await?, "a changed row is not named");
+    assert!(!a_changed_row_is_named(Some("blind")).await?, "a digest that skips the column saw it change");
+    Ok(())
 }

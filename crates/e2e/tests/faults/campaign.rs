@@ -71,18 +71,17 @@ impl<'a> Campaign<'a> {
     }
 }
 
-/// The rounds, on as many logs as it takes; what was found the same.
-async fn rounds(plan: &[Vec<Fault>], seed: u64) -> Result<()> {
+/// Campaigns on logs of their own, each with its seed and its rounds; what was found the same.
+async fn campaigns(plans: &[(u64, Vec<Vec<Fault>>)]) -> Result<()> {
     let services = alone().await?;
     let begun = Instant::now();
     let mut kinds: BTreeMap<Fault, usize> = BTreeMap::new();
     let mut all = Checked::default();
-    for (log, plan) in plan.chunks(ROUNDS_OF_A_LOG).enumerate() {
-        let seed = seed + log as u64;
+    for (seed, rounds) in plans {
         eprintln!("seed {seed}, a new log");
-        let mut campaign = Campaign::open(&services, seed).await?;
+        let mut campaign = Campaign::open(&services, *seed).await?;
         let mut last = Checked::default();
-        for (n, faults) in plan.iter().enumerate() {
+        for (n, faults) in rounds.iter().enumerate() {
             let round = campaign.round(n, faults).await;
             last = round.with_context(|| format!("round {n} {faults:?}, seed {seed}"))?;
             all.answers += last.answers;
@@ -96,7 +95,11 @@ async fn rounds(plan: &[Vec<Fault>], seed: u64) -> Result<()> {
         all.stays += last.stays;
         campaign.fleet.close()?;
     }
-    eprintln!("{} rounds in {:.0?}, seed {seed}: {kinds:?}; {all:?}", plan.len(), begun.elapsed());
+    let rounds: usize = plans.iter().map(|(_, rounds)| rounds.len()).sum();
+    eprintln!("{rounds} rounds in {:.0?}, faults {kinds:?}", begun.elapsed());
+    eprintln!("{all:?}");
+    // Each of them would have ended this.
+    eprintln!("0 acknowledged events lost, 0 doubled, 0 wrong members");
     Ok(())
 }
 
@@ -128,9 +131,10 @@ fn named() -> Result<Vec<Fault>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_under_load() -> Result<()> {
     let seed = Seeded::chosen(101).seed();
-    let plan = match std::env::var("CHAOS_ROUNDS") {
-        Ok(count) => long(seed, count.parse().context("CHAOS_ROUNDS is no number")?, &named()?),
-        Err(_) => every_one(seed),
-    };
-    rounds(&plan, seed).await
+    let Ok(count) = std::env::var("CHAOS_ROUNDS") else { return campaigns(&[(seed, every_one(seed))]).await };
+    let (count, faults) = (count.parse::<usize>().context("CHAOS_ROUNDS is no number")?, named()?);
+    let first = (0..count).step_by(ROUNDS_OF_A_LOG).zip(seed..);
+    let plans: Vec<_> =
+        first.map(|(first, seed)| (seed, long(seed, ROUNDS_OF_A_LOG.min(count - first), &faults))).collect();
+    campaigns(&plans).await
 }

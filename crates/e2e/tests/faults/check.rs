@@ -8,7 +8,7 @@ use weir_e2e::history::Seeded;
 use weir_e2e::oracle::{Oracle, WorkspaceOracle, builtin, instant};
 
 use crate::caller::Shop;
-use crate::checker::{Expected, Plan, compare, scores};
+use crate::checker::{Expected, Plan, compare, same, scores};
 use crate::fleet::Fleet;
 use crate::kafka;
 use crate::load::Ledger;
@@ -54,7 +54,7 @@ pub async fn check(fleet: &Fleet, ledger: &Ledger, rng: &mut Seeded) -> Result<C
         ("quarantined", oracle.quarantined().len()),
     ];
     for (what, count) in counts {
-        ensure!(status[what] == json!(count), "{what}: {} instead of {count}", status[what]);
+        same(|| what.to_owned(), &status[what], &json!(count))?;
     }
 
     let expected = Expected::new(shop, &definitions, &scores(&[("points", builtin::POINTS)])?)?;

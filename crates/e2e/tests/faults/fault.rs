@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::caller::eventually_within;
 use crate::fleet::Fleet;
 use crate::kafka;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Trap};
 use crate::services::Services;
 
 /// How long the others may take to go on where a projector that stands still left off.
@@ -137,9 +137,14 @@ async fn standstill_before_commit(fleet: &mut Fleet) -> Result<()> {
 
 /// Stops the projector between a fence and its commit.
 pub async fn stop_before_commit(fleet: &Fleet, n: usize) -> Result<Stopped> {
-    let proxy = fleet.projectors[n].proxy.as_ref().context("a projector without proxy")?;
-    tokio::time::timeout(TAKEN_OVER_WITHIN, proxy.trap_commit()).await.context("nothing is committed")??;
+    keep_back(fleet, n, Trap::Commit, 1).await?;
     Stopped::now(fleet, n)
+}
+
+/// Keeps such statements of the projector back, until it is woken; returns when so many are.
+pub async fn keep_back(fleet: &Fleet, n: usize, trap: Trap, count: usize) -> Result<()> {
+    let proxy = fleet.projectors[n].proxy.as_ref().context("a projector without proxy")?;
+    tokio::time::timeout(TAKEN_OVER_WITHIN, proxy.trap(trap, count)).await.context("nothing is written")?
 }
 
 /// A projector that stands still.
@@ -151,7 +156,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    fn now(fleet: &Fleet, n: usize) -> Result<Self> {
+    pub fn now(fleet: &Fleet, n: usize) -> Result<Self> {
         let projector = &fleet.projectors[n];
         let said = projector.said()?.len();
         projector.signal("STOP")?;
@@ -162,7 +167,7 @@ impl Stopped {
     pub async fn wake(self, fleet: &Fleet) -> Result<()> {
         sleep(STANDSTILL.saturating_sub(self.since.elapsed())).await;
         let projector = &fleet.projectors[self.n];
-        projector.proxy.iter().for_each(Proxy::release_commit);
+        projector.proxy.iter().for_each(Proxy::release);
         projector.signal("CONT")?;
         eventually_within(BACK_WITHIN, "the woken projector steps down", async || {
             let said = projector.said()?;

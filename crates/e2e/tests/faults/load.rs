@@ -19,7 +19,7 @@ use crate::fleet::now;
 
 const WRITERS: u64 = 3;
 /// Many profiles with few events each: the oracle's work grows with the square of a profile's events.
-const USERS: u32 = 1_200;
+pub const USERS: u32 = 1_200;
 const NAMES: [&str; 5] = ["LOGIN", "PURCHASE", "cart.added", "order.completed", "product.viewed"];
 /// Windows as short as a round, so that members come and go in it.
 const DEFINITIONS: [&str; 6] = [

@@ -27,5 +27,6 @@ mod campaign;
 mod check;
 mod fault;
 mod load;
+mod sabotage;
 mod services;
 mod takeover;

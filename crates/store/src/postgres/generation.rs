@@ -58,7 +58,13 @@ impl Statements {
 pub(super) struct Links {
     pub(super) writers: Arc<Sessions>,
     pub(super) steering: Arc<Sessions>,
+    /// For views.
     pub(super) readers: Arc<Sessions>,
+    /// For views of the timeline, which are opened by who holds a view already: were they among the others, as many reads
+    /// as there are connections could each hold one and wait for another.
+    pub(super) timelines: Arc<Sessions>,
+    /// For single questions, for the same reason. Who asks waits for nothing else.
+    pub(super) askers: Arc<Sessions>,
     pub(super) changes: watch::Sender<u64>,
     pub(super) pointer: Arc<Pointer>,
 }
@@ -112,7 +118,11 @@ impl PgGeneration {
 
     /// Begins a view, and answers the positions in it.
     async fn open(&self, opening: &Text) -> Result<(Session, Vec<Progress>), StoreError> {
-        let opened = self.links.readers.begin(opening).await;
+        self.open_on(&self.links.readers, opening).await
+    }
+
+    async fn open_on(&self, sessions: &Arc<Sessions>, opening: &Text) -> Result<(Session, Vec<Progress>), StoreError> {
+        let opened = sessions.begin(opening).await;
         let (session, rows) = opened.map_err(self.failed("opening a view"))?;
         Ok((session, positions::progress(&rows)?))
     }
@@ -136,7 +146,7 @@ impl Generation for PgGeneration {
     }
 
     async fn timeline(&self) -> Result<Box<dyn TimelineView>, StoreError> {
-        let (session, mut progress) = self.open(&self.statements.positions.view).await?;
+        let (session, mut progress) = self.open_on(&self.links.timelines, &self.statements.positions.view).await?;
         progress.retain(|p| p.projection == Projection::Timeline);
         let (generation, statements) = (self.info.id, self.statements.clone());
         Ok(Box::new(PgTimeline { generation, statements, session, progress }))
@@ -203,7 +213,7 @@ impl TableWriter for PgGeneration {
     }
 
     async fn progress(&self) -> Result<Vec<Progress>, StoreError> {
-        let rows = self.links.readers.ask(&self.statements.positions.read).await;
+        let rows = self.links.askers.ask(&self.statements.positions.read).await;
         positions::progress(&rows.map_err(self.failed("reading positions"))?)
     }
 

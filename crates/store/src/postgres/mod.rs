@@ -184,7 +184,7 @@ impl LogEnds for PgStore {
 
     async fn ends(&self) -> Result<Vec<LogEnd>, StoreError> {
         self.shared.ready().await?;
-        let rows = self.shared.links.readers.ask(&self.shared.statements.ends).await;
+        let rows = self.shared.links.askers.ask(&self.shared.statements.ends).await;
         let end = |row: &PgRow| {
             Ok(LogEnd {
                 stream: Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?,

@@ -69,7 +69,7 @@ pub(super) async fn watch(store: Weak<Shared>) {
 
 async fn look(shared: &Shared, known: &[i64]) -> Result<Seen, sqlx::Error> {
     let asked = shared.links.pointer.ask();
-    let rows = shared.links.readers.ask(&statement(shared, known)).await?;
+    let rows = shared.links.askers.ask(&statement(shared, known)).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let live: Option<i64> = row.get(0);
     shared.links.pointer.answer(asked, live.map(|id| GenerationId(id.cast_unsigned())));

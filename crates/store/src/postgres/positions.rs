@@ -49,11 +49,11 @@ impl Statements {
                             AND (owner IS NULL OR owner = $7)";
         Self {
             // greatest() leaves NULL out.
-            advance: schema.text(&format!(
+            advance: schema.text(&crate::sabotage::advance(format!(
                 "UPDATE @positions SET next = $1, newest_receipt = greatest(newest_receipt, $2)
                  {SAME} AND (hold IS NULL OR $1 <= hold OR held_until <= {})",
                 now!()
-            )),
+            ))),
             // A partition that isn't there stands at 0.
             first: schema.text(
                 "INSERT INTO @positions (projection, stream, partition, next, newest_receipt)

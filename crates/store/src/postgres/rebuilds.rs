@@ -14,7 +14,7 @@ use crate::traits::Rebuilds;
 impl Rebuilds for PgStore {
     async fn rebuilds(&self) -> Result<Vec<RebuildRow>, StoreError> {
         self.shared.ready().await?;
-        let rows = self.shared.links.readers.ask(&self.shared.statements.rebuilds).await;
+        let rows = self.shared.links.askers.ask(&self.shared.statements.rebuilds).await;
         let rebuild = |row: &PgRow| RebuildRow {
             id: row.get(0),
             revision: row.get::<i64, _>(1).cast_unsigned(),

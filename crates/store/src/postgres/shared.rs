@@ -59,6 +59,8 @@ pub(super) const READERS: Kind = Kind {
     turn: Duration::from_secs(2),
     answer: Duration::from_secs(25),
 };
+/// Connections for questions of one statement: each is done in no time.
+const ASKERS: usize = 3;
 
 pub(super) struct Shared {
     pub(super) schema: Schema,
@@ -135,7 +137,9 @@ impl Shared {
         let links = Links {
             writers: Sessions::new(options.clone(), WRITERS),
             steering: Sessions::new(options.clone(), STEERING),
-            readers: Sessions::new(options, READERS),
+            readers: Sessions::new(options.clone(), READERS),
+            timelines: Sessions::new(options.clone(), READERS),
+            askers: Sessions::new(options, Kind { connections: ASKERS, ..READERS }),
             changes: watch::Sender::new(0),
             pointer: Arc::default(),
         };
@@ -222,7 +226,7 @@ impl Shared {
     pub(super) async fn list(self: &Arc<Self>) -> Result<Vec<GenerationInfo>, StoreError> {
         self.ready().await?;
         let asked = self.links.pointer.ask();
-        let rows = self.links.readers.ask(&self.statements.list).await;
+        let rows = self.links.askers.ask(&self.statements.list).await;
         let rows = rows.map_err(self.failed("listing the generations"))?;
         let all = rows.iter().map(info).collect::<Result<Vec<_>, StoreError>>()?;
         self.links.pointer.answer(asked, all.iter().find(|info| info.live).map(|info| info.id));

@@ -119,6 +119,29 @@ async fn writers_on_different_partitions_do_not_wait_for_each_other_in_circles()
     assert_eq!(view.counts().await.unwrap()[0].n, 12 * i64::try_from(ROUNDS).unwrap());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_all_hold_a_view_and_need_more_wait_for_nobody() {
+    // As many as there are connections for views.
+    const READERS: usize = 8;
+    let database = Database::new();
+    let store = Arc::new(database.open().await);
+    let id = store.create(0, 1, Purpose::Switch).await.unwrap();
+    let generation = store.generation(id).await.unwrap();
+    let all_there = Arc::new(tokio::sync::Barrier::new(READERS));
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..READERS {
+        let (store, generation, all_there) = (store.clone(), generation.clone(), all_there.clone());
+        readers.spawn(async move {
+            let _view = generation.view().await.unwrap();
+            all_there.wait().await;
+            drop(generation.timeline().await.unwrap());
+            generation.progress().await.unwrap();
+            store.generations().await.unwrap();
+        });
+    }
+    readers.join_all().await;
+}
+
 /// While two generations are paused and batches wait for them on every connection that there is for batches.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pointer_moves_while_batches_wait() {

@@ -57,6 +57,11 @@ async fn position(generation: &dyn Generation, projection: Projection, partition
     Ok(here.map_or(0, |progress| progress.next))
 }
 
+/// Whether these are the tables that are read.
+async fn is_read(store: &dyn Store, generation: &dyn Generation) -> Result<bool, StoreError> {
+    Ok(store.live().await?.is_some_and(|live| live.id() == generation.id()))
+}
+
 /// Refuses tables that know more than the log has.
 async fn check_end(
     log: &(impl LogReader + ?Sized),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use weir_event::{Envelope, Poison, Stream};
 use weir_event_log::{Chunk, EventLog, LogRecord, ReadError};
-use weir_store::{Fence, Generation, MembershipBatch, ProfileKey, Projection};
+use weir_store::{Fence, Generation, MembershipBatch, ProfileKey, Projection, Store};
 
 use crate::batch::Batch;
 use crate::definitions::{DefinitionSet, Served};
@@ -22,6 +22,8 @@ use crate::runner::{Owned, UNLIMITED, Until, joined};
 const LIVE_BYTES: usize = 1 << 20;
 /// Bytes of a batch that has more behind it: fewer and larger transactions.
 const BEHIND_BYTES: usize = 64 << 20;
+/// The same in tables that nobody reads yet: a profile's row is written once for more of its records.
+const FILLING_BYTES: usize = 160 << 20;
 /// From the beginning of a batch to that of the next, at least: with single events coming in, a transaction for each
 /// would take the processor from those who post them.
 const PACE: Duration = Duration::from_millis(5);
@@ -36,6 +38,8 @@ pub(crate) struct Membership {
     window: i64,
     memory: Memory,
     next: u64,
+    /// Bytes after which a batch ends.
+    full: usize,
     until: Until,
     /// When the last batch began.
     began: Instant,
@@ -47,6 +51,7 @@ impl Membership {
     /// Takes the partition over at the offset that the tables say.
     pub(crate) async fn take_over(
         log: Arc<dyn EventLog>,
+        store: &dyn Store,
         generation: Arc<dyn Generation>,
         partition: u32,
         owner: Uuid,
@@ -58,8 +63,9 @@ impl Membership {
         let memory = Memory::take_over(generation.as_ref(), partition, next).await?;
         #[cfg(feature = "sabotage")]
         let memory = crate::sabotage::kept(generation.id().0, partition).unwrap_or(memory);
-        let (until, began) = (UNLIMITED, Instant::now());
-        Ok(Self { log, generation, partition, owner, definitions, window, memory, next, until, began, writing: None })
+        let full = if crate::is_read(store, generation.as_ref()).await? { BEHIND_BYTES } else { FILLING_BYTES };
+        let (until, began, writing) = (UNLIMITED, Instant::now(), None);
+        Ok(Self { log, generation, partition, owner, definitions, window, memory, next, full, until, began, writing })
     }
 
     /// Reads a chunk while the one before it is folded.
@@ -82,7 +88,7 @@ impl Membership {
             };
             let read: usize = chunk.records.iter().map(|record| record.value.len()).sum();
             bytes += read;
-            let (more, full) = (read >= LIVE_BYTES / 2, bytes >= BEHIND_BYTES);
+            let (more, full) = (read >= LIVE_BYTES / 2, bytes >= self.full);
             if more && !full {
                 ahead = Some(self.read_ahead(chunk.next));
             }

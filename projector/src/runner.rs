@@ -70,8 +70,11 @@ impl Runner {
 
     fn take(&mut self, partition: u32, token: &CancellationToken) {
         let Work { log, store, share, owner } = self.work.clone();
-        let (held, tables) = (log.clone(), self.generation.clone());
-        let membership = move || Membership::take_over(held.clone(), tables.clone(), partition, owner);
+        let (held, kept, tables) = (log.clone(), store.clone(), self.generation.clone());
+        let membership = move || {
+            let (held, kept, tables) = (held.clone(), kept.clone(), tables.clone());
+            async move { Membership::take_over(held, kept.as_ref(), tables, partition, owner).await }
+        };
         self.tasks.spawn(keep_on(token.clone(), share.clone(), membership));
         let (held, kept, tables) = (log.clone(), store, self.generation.clone());
         let timeline = move || Timeline::take_over(held.clone(), kept.clone(), tables.clone(), partition, owner);

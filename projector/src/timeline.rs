@@ -55,8 +55,8 @@ impl Timeline {
         crate::check_end(log.as_ref(), Projection::Timeline, partition, next).await?;
         let definitions = DefinitionSet::new(log.clone(), generation.bound());
         let (until, began) = (UNLIMITED, Instant::now());
-        let live = store.live().await?.is_some_and(|live| live.id() == generation.id());
-        let first = if live || next > 0 { 0 } else { log.bounds(Stream::Events, partition).await?.end };
+        let begun = next > 0 || crate::is_read(store.as_ref(), generation.as_ref()).await?;
+        let first = if begun { 0 } else { log.bounds(Stream::Events, partition).await?.end };
         Ok(Self { log, store, generation, partition, owner, definitions, next, until, admitted: next, first, began })
     }
 

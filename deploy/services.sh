@@ -128,7 +128,8 @@ configure_kafka() {
   port="$(free_port)"
   controller="$(free_port)"
   # Replicas: one broker. Few partitions of inner topics: a start creates or recovers each. No rebalance delay: tests
-  # would wait 3 s for every group. No topics by accident: a misspelt name must fail. Cleaner: its 128 MB don't fit.
+  # would wait 3 s for every group. The session of a broker that was killed must end before it may come back; shorter ones
+  # end while a busy machine starts it. No topics by accident: a misspelt name must fail. Cleaner: its 128 MB don't fit.
   # Session: after a kill the broker waits for the end of its own one, by default 9 s, before it may register again.
   cat >"$kafka/server.properties.new" <<PROPERTIES
 process.roles=broker,controller
@@ -151,8 +152,8 @@ share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 log.cleaner.dedupe.buffer.size=16777216
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=1000
 PROPERTIES
   echo "$port" >"$kafka/port"
   mv "$kafka/server.properties.new" "$kafka/server.properties"

@@ -159,10 +159,11 @@ impl Shop {
         })
     }
 
-    pub async fn put_segment(&self, slug: &str, definition: &str) -> Result<()> {
+    /// Answers the token of the write.
+    pub async fn put_segment(&self, slug: &str, definition: &str) -> Result<String> {
         let answer = self.admin.put(&format!("/api/segments/{slug}"), definition).await?;
         ensure!(matches!(answer.status, 200 | 201), "{slug} {definition}: {} {}", answer.status, answer.text);
-        Ok(())
+        answer.position.context("no Weir-Position")
     }
 
     pub async fn put_score(&self, slug: &str, definition: &str) -> Result<()> {
@@ -187,6 +188,17 @@ impl Shop {
             Ok(ready.then_some(()))
         })
         .await
+    }
+
+    /// The same once the tables have the definition whose token this is: who doesn't know of it can't wait for it.
+    pub async fn filled_after(&self, position: &str) -> Result<()> {
+        eventually("the definition is in the tables", async || {
+            let after = [("Weir-After", position)];
+            let answer = self.read.send(Method::GET, "/api/segments", None, &after).await?;
+            Ok((answer.status == 200).then_some(()))
+        })
+        .await?;
+        self.filled().await
     }
 
     /// Waits until the tables have everything that is on the log.

@@ -26,8 +26,12 @@ impl Trap {
             Self::Begin => b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE\0",
             Self::Commit => b"COMMIT\0",
         };
-        message.first() == Some(&b'Q') && message.get(5..) == Some(statement)
+        is(message, statement)
     }
+}
+
+fn is(message: &[u8], statement: &[u8]) -> bool {
+    message.first() == Some(&b'Q') && message.get(5..) == Some(statement)
 }
 
 /// Forwards connections to one address.
@@ -44,6 +48,24 @@ struct Shared {
     closed: watch::Sender<bool>,
     trap: watch::Sender<Option<Trap>>,
     kept: watch::Sender<usize>,
+    /// Transactions with a statement that was kept back, and without an end.
+    open: watch::Sender<usize>,
+}
+
+/// Such a transaction. It ends with its connection, too.
+struct Open<'a>(&'a Shared);
+
+impl<'a> Open<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.open.send_modify(|open| *open += 1);
+        Self(shared)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.send_modify(|open| *open -= 1);
+    }
 }
 
 impl Proxy {
@@ -57,6 +79,7 @@ impl Proxy {
             closed: watch::Sender::new(false),
             trap: watch::Sender::new(None),
             kept: watch::Sender::new(0),
+            open: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, shared.clone())).abort_handle();
         Ok(Self { port, shared, accepting })
@@ -92,6 +115,12 @@ impl Proxy {
     /// Sends on what is kept back, if its connection is still there.
     pub fn release(&self) {
         self.shared.trap.send_replace(None);
+    }
+
+    /// Waits for the end of each transaction of which a statement was kept back.
+    pub async fn ended(&self) -> Result<()> {
+        self.shared.open.subscribe().wait_for(|open| *open == 0).await?;
+        Ok(())
     }
 }
 
@@ -131,10 +160,12 @@ async fn forward(near: TcpStream, shared: Arc<Shared>) {
 
 async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) {
     let mut buffer = vec![0; 1 << 16];
+    let mut open = None;
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
         let message = &buffer[..count];
         if shared.trap.borrow().is_some_and(|trap| trap.matches(message)) {
+            open = Some(Open::new(shared));
             shared.kept.send_modify(|kept| *kept += 1);
             if shared.trap.subscribe().wait_for(Option::is_none).await.is_err() {
                 return;
@@ -142,6 +173,9 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shar
         }
         if to.write_all(message).await.is_err() {
             return;
+        }
+        if open.is_some() && is(message, b"COMMIT\0") | is(message, b"ROLLBACK\0") {
+            open = None;
         }
     }
 }

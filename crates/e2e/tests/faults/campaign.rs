@@ -55,7 +55,11 @@ impl<'a> Campaign<'a> {
         let (struck, settling) = (begun.elapsed(), Instant::now());
         self.fleet.ready().await?;
         self.fleet.caught_up().await?;
-        self.fleet.shop.filled().await?;
+        let defined = lock(&self.ledger).defined.clone();
+        match defined {
+            Some(position) => self.fleet.shop.filled_after(&position).await?,
+            None => self.fleet.shop.filled().await?,
+        }
         let (settled, checking) = (settling.elapsed(), Instant::now());
         let ledger = self.ledger.clone();
         let ledger = std::mem::take(&mut *lock(&ledger));

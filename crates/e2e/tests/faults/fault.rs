@@ -163,7 +163,7 @@ impl Stopped {
         Ok(Self { n, since: Instant::now(), said })
     }
 
-    /// Lets it go on once it was given up, and waits until it has noticed.
+    /// Lets it go on once it was given up, and waits until it has noticed, and has done with what it had begun.
     pub async fn wake(self, fleet: &Fleet) -> Result<()> {
         sleep(STANDSTILL.saturating_sub(self.since.elapsed())).await;
         let projector = &fleet.projectors[self.n];
@@ -174,7 +174,9 @@ impl Stopped {
             let mut news = said[self.said..].lines();
             Ok(news.any(|line| line.contains("came=false") && line.contains("owned=0")).then_some(()))
         })
-        .await
+        .await?;
+        let Some(proxy) = &projector.proxy else { return Ok(()) };
+        tokio::time::timeout(BACK_WITHIN, proxy.ended()).await.context("what it had begun doesn't end")?
     }
 }
 

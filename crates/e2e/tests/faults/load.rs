@@ -33,10 +33,11 @@ const DEFINITIONS: [&str; 6] = [
 
 /// Makes the segments that are there all the time.
 pub async fn define(shop: &Shop) -> Result<()> {
+    let mut position = String::new();
     for (n, body) in DEFINITIONS.iter().enumerate() {
-        shop.put_segment(&format!("fixed-{n}"), body).await?;
+        position = shop.put_segment(&format!("fixed-{n}"), body).await?;
     }
-    shop.filled().await
+    shop.filled_after(&position).await
 }
 
 /// What clients know.
@@ -55,6 +56,8 @@ pub struct Ledger {
     /// The last acknowledged definition of each segment.
     pub definitions: BTreeMap<String, (u64, String)>,
     pub keys: Vec<String>,
+    /// The token of the last acknowledged definition.
+    pub defined: Option<String>,
     /// Answers by status; 0 is a connection that broke.
     pub answers: BTreeMap<u16, usize>,
 }
@@ -232,7 +235,9 @@ async fn change_definitions(shop: Shop, ledger: Shared, mut rng: StdRng, stop: A
             && matches!(answer.status, 200 | 201)
         {
             let version = answer.json()?["version"].as_u64().context("no version")?;
-            lock(&ledger).definitions.insert(slug, (version, body.to_owned()));
+            let mut ledger = lock(&ledger);
+            ledger.definitions.insert(slug, (version, body.to_owned()));
+            ledger.defined = answer.position;
         }
         if let Ok(answer) = shop.admin.post("/api/keys", json!({"role": "read"})).await
             && answer.status == 201

@@ -47,6 +47,14 @@ struct Topic {
 }
 
 impl Topics {
+    /// Topics that nobody has looked at.
+    #[cfg(test)]
+    pub(super) fn named(prefix: &str, partitions: u32) -> Self {
+        let topic =
+            |stream: &str, partitions| Topic { name: format!("{prefix}.{stream}"), partitions, record_limit: 0 };
+        Self { events: topic("events.v1", partitions), control: topic("control.v1", 1) }
+    }
+
     fn of(&self, stream: Stream) -> &Topic {
         match stream {
             Stream::Events => &self.events,

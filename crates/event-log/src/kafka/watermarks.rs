@@ -106,8 +106,23 @@ impl Asker {
         loop {
             let answered = self.offsets_once(places, edge, deadline);
             match answered {
-                Err(_) if Instant::now() + AGAIN < deadline => std::thread::sleep(AGAIN),
+                Err(_) if Instant::now() + AGAIN < deadline => {
+                    std::thread::sleep(AGAIN);
+                    self.look_up_leaders(places, deadline);
+                }
                 answered => return answered,
+            }
+        }
+    }
+
+    /// Has the client ask who leads the partitions. It doesn't by itself for five minutes, once it was told "nobody", as a
+    /// cluster does that has just been started.
+    fn look_up_leaders(&self, places: &BTreeSet<Place>, deadline: Instant) {
+        let streams: BTreeSet<Stream> = places.iter().map(|(stream, _)| *stream).collect();
+        for stream in streams {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Err(error) = self.consumer.fetch_metadata(Some(self.topics.name(stream)), left) {
+                tracing::debug!(%error, stream = stream.name(), "nobody says who leads the partitions");
             }
         }
     }
@@ -143,5 +158,35 @@ fn bounds_of(first: Option<&i64>, end: Option<&i64>) -> Result<Bounds, KafkaErro
     match (offset(first), offset(end)) {
         (Some(first), Some(end)) => Ok(Bounds { first, end }),
         _ => Err(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::ClientSettings;
+
+    /// An answer, or the error after all patience.
+    fn ask(asker: &Asker) -> Result<Bounds, KafkaError> {
+        let (answer, mut answered) = oneshot::channel();
+        asker.answer(vec![Question { place: (Stream::Events, 0), answer }]);
+        answered.try_recv().unwrap()
+    }
+
+    #[test]
+    fn a_partition_that_had_no_leader_is_asked_as_soon_as_it_has_one() {
+        let cluster = MockCluster::new(1).unwrap();
+        let topics = Arc::new(Topics::named("w", 1));
+        let topic = topics.name(Stream::Events);
+        cluster.create_topic(topic, 1, 1).unwrap();
+        cluster.partition_leader(topic, 0, None).unwrap();
+        let clients = Clients::new(&[cluster.bootstrap_servers()], "w", ClientSettings::default());
+        let consumer = BaseConsumer::from_config_and_context(&clients.asker(), Quiet).unwrap();
+        let asker = Asker { consumer, topics: topics.clone() };
+        assert!(ask(&asker).is_err());
+        cluster.partition_leader(topic, 0, Some(1)).unwrap();
+        assert_eq!(ask(&asker).unwrap(), Bounds { first: 0, end: 0 });
     }
 }

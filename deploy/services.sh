@@ -128,9 +128,9 @@ configure_kafka() {
   port="$(free_port)"
   controller="$(free_port)"
   # Replicas: one broker. Few partitions of inner topics: a start creates or recovers each. No rebalance delay: tests
-  # would wait 3 s for every group. The session of a broker that was killed must end before it may come back; shorter ones
-  # end while a busy machine starts it. No topics by accident: a misspelt name must fail. Cleaner: its 128 MB don't fit.
-  # Session: after a kill the broker waits for the end of its own one, by default 9 s, before it may register again.
+  # would wait 3 s for every group. No topics by accident: a misspelt name must fail. Cleaner: its 128 MB don't fit.
+  # Session: after a kill the broker waits for the end of its own one, by default 9 s, before it may register again. One
+  # of 3 s ends while a busy machine starts the broker, again and again.
   cat >"$kafka/server.properties.new" <<PROPERTIES
 process.roles=broker,controller
 node.id=1

@@ -172,10 +172,15 @@ format_kafka() {
 kafka_pid() { pid_of "$kafka/pid" "$kafka/server.properties"; }
 kafka_gone() { ! kafka_pid >/dev/null; }
 
-# `true` also for one that died: then there is nothing more to wait for. The line comes after the broker's
-# registration and after its port is open; only what this start wrote counts.
-kafka_decided() { # kafka_decided BYTES-BEFORE
-  kafka_gone || grep -q 'Kafka Server started' < <(tail -c "+$(($1 + 1))" "$kafka/log")
+# The line comes after the broker's registration and after its port is open; only what this start wrote counts.
+kafka_started() { # kafka_started BYTES-BEFORE
+  grep -q 'Kafka Server started' < <(tail -c "+$(($1 + 1))" "$kafka/log")
+}
+
+# `true` also for one that died: then there is nothing more to wait for. By the signal that changes nothing: while the
+# shell's child becomes java, it has no command line to be known by.
+kafka_decided() { # kafka_decided BYTES-BEFORE PID
+  kafka_started "$1" || ! kill -0 "$2" 2>/dev/null
 }
 
 start_kafka() {
@@ -185,7 +190,7 @@ start_kafka() {
   need_jars
   [ -f "$kafka/data/meta.properties" ] || format_kafka
   touch "$kafka/log"
-  local before
+  local before pid
   before="$(stat -c %s "$kafka/log")"
   # A session of its own: Ctrl-C in the terminal is for the tests, which stop the servers when they are done.
   # The heap may be given as several words.
@@ -194,11 +199,11 @@ start_kafka() {
     -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info \
     -Dorg.slf4j.simpleLogger.showDateTime=true -Dorg.slf4j.simpleLogger.dateTimeFormat="HH:mm:ss.SSS" \
     -cp "$jars/*" kafka.Kafka "$kafka/server.properties" </dev/null >>"$kafka/log" 2>&1 9>&- &
-  echo $! >"$kafka/pid"
+  pid=$!
+  echo "$pid" >"$kafka/pid"
   # Not this shell's to report on when somebody else ends it.
   disown
-  # Until the shell's child has become java, its command line is this script's.
-  if ! within 10 kafka_pid >/dev/null || ! within "$patience" kafka_decided "$before" || kafka_gone; then
+  if ! within "$patience" kafka_decided "$before" "$pid" || ! kafka_started "$before"; then
     show_log "$kafka/log"
     end_kafka KILL || true
     fail "Kafka did not start"

@@ -74,9 +74,8 @@ impl Membership {
         tokio::spawn(async move { log.read(Stream::Events, partition, from, LIVE_BYTES).await })
     }
 
-    /// Folds what there is, up to a size that depends on how much is left behind it. Answers the batch with the fence that
-    /// it moves, unless there was nothing, and whether there is more.
-    async fn gather(&mut self) -> Result<Option<(Fence, MembershipBatch, bool)>, FoldError> {
+    /// Folds what there is, up to a size that depends on how much is left behind it; nothing if there is nothing.
+    async fn gather(&mut self) -> Result<Option<Finished>, FoldError> {
         let started = Instant::now();
         let mut batch = Batch::new(self.partition, self.window);
         let (mut next, mut bytes, mut count) = (self.next, 0, 0);
@@ -105,8 +104,8 @@ impl Membership {
         }
         let (fence, rows) = batch.finish(&mut self.memory, self.owner, self.next, next)?;
         histogram!("weir_projector_fold_seconds").record(started.elapsed().as_secs_f64());
-        counter!("weir_projector_records_total").increment(count as u64);
-        Ok(Some((fence, rows, more)))
+        let batch = Finished { fence, rows, records: count, more };
+        Ok(Some(batch))
     }
 
     async fn fold(&mut self, batch: &mut Batch, records: &[LogRecord]) -> Result<(), FoldError> {
@@ -163,10 +162,11 @@ impl Owned for Membership {
 
     async fn work(&mut self) -> Result<(), FoldError> {
         self.began = Instant::now();
-        let Some((fence, rows, more)) = self.gather().await? else { return Ok(()) };
+        let Some(batch) = self.gather().await? else { return Ok(()) };
         self.settle().await?;
-        self.writing = Some(tokio::spawn(write(self.generation.clone(), fence, rows)));
-        self.next = fence.next;
+        let (next, more) = (batch.fence.next, batch.more);
+        self.writing = Some(tokio::spawn(write(self.generation.clone(), batch)));
+        self.next = next;
         // What is let go of is read from the tables when it is met again: so it must be there.
         if !more || self.memory.is_full() {
             self.settle().await?;
@@ -183,12 +183,25 @@ impl Owned for Membership {
     }
 }
 
-async fn write(generation: Arc<dyn Generation>, fence: Fence, rows: MembershipBatch) -> Result<(), FoldError> {
+/// A batch that is ready to be written.
+struct Finished {
+    fence: Fence,
+    rows: MembershipBatch,
+    /// Taken in by it.
+    records: usize,
+    /// Whether there is more on the log.
+    more: bool,
+}
+
+async fn write(generation: Arc<dyn Generation>, batch: Finished) -> Result<(), FoldError> {
+    let Finished { fence, rows, records, .. } = batch;
     let started = Instant::now();
     #[cfg(feature = "sabotage")]
     let fence = crate::sabotage::commit_early(generation.as_ref(), fence).await?;
     generation.commit_membership(fence, &rows).await?;
     histogram!("weir_projector_commit_seconds").record(started.elapsed().as_secs_f64());
+    // Only what counts: a batch may be refused.
+    counter!("weir_projector_records_total").increment(records as u64);
     Ok(())
 }
 

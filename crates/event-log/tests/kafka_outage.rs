@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use tokio::time::timeout;
 use weir_event::Stream::{Control, Events};
 use weir_event_log::conformance::read_all;
@@ -218,19 +217,26 @@ async fn what_waits_for_a_broker_that_stands_still_is_bounded(kafka: &Kafka) {
     until_taken(&*log, "first").await;
     let before = log.bounds(Events, 0).await.unwrap().end;
     kafka.signal("-STOP");
-    let mut appends: FuturesUnordered<_> =
-        (0..APPENDS).map(|_| log.append(Events, vec![Record::new("k", vec![b'v'; 100_000])])).collect();
-    // 64 MiB hold fewer than 700 of them: the others are answered while the broker stands still.
-    let mut outcomes = Vec::new();
-    while outcomes.len() < APPENDS - 700 {
-        outcomes.push(appends.next().await.unwrap());
+    // Each is asked once while the broker stands still: it is refused then and there, or it waits.
+    let (mut refused, mut waiting) = (0, Vec::new());
+    for _ in 0..APPENDS {
+        let mut append = log.append(Events, vec![Record::new("k", vec![b'v'; 100_000])]);
+        match futures::poll!(&mut append) {
+            Poll::Ready(outcome) => {
+                assert!(outcome.as_ref().is_err_and(AppendError::is_busy), "{outcome:?}");
+                refused += 1;
+            }
+            Poll::Pending => waiting.push(append),
+        }
     }
-    kafka.signal("-CONT");
-    outcomes.extend(appends.collect::<Vec<_>>().await);
-    let refused = outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(AppendError::is_busy)).count();
-    let taken = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    assert_eq!(refused + taken, APPENDS);
+    // 64 MiB hold fewer than 700 of them.
+    let taken = waiting.len();
     assert!((600..700).contains(&taken), "{taken} appends of 100 kB were taken");
+    assert_eq!(refused + taken, APPENDS);
+    kafka.signal("-CONT");
+    for append in waiting {
+        append.await.unwrap();
+    }
     assert_eq!(log.bounds(Events, 0).await.unwrap().end, before + taken as u64);
 }
 

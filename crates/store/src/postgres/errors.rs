@@ -8,6 +8,8 @@ use crate::model::GenerationId;
 const DISK_FULL: &str = "53100";
 const UNDEFINED_TABLE: &str = "42P01";
 const INVALID_SCHEMA: &str = "3F000";
+/// Only rows that are new are written without looking whether they are there, behind the fence.
+const UNIQUE_VIOLATION: &str = "23505";
 const DATA_CORRUPTED: &str = "XX001";
 const INDEX_CORRUPTED: &str = "XX002";
 /// Wrong passwords and users.
@@ -32,7 +34,11 @@ pub(super) fn sort(what: &'static str, source: sqlx::Error) -> StoreError {
 
 /// Sorts an error of a statement over a generation's tables, which others may have removed.
 pub(super) fn sort_in(generation: GenerationId, what: &'static str, source: sqlx::Error) -> StoreError {
-    if tables_are_gone(&source) { StoreError::NoGeneration(generation) } else { sort(what, source) }
+    match code(&source) {
+        Some(UNDEFINED_TABLE | INVALID_SCHEMA) => StoreError::NoGeneration(generation),
+        Some(UNIQUE_VIOLATION) => StoreError::Damaged("a row that must be new is there already"),
+        _ => sort(what, source),
+    }
 }
 
 /// Whether the statement's tables aren't there.

@@ -67,6 +67,26 @@ async fn whoever_has_a_generation_that_others_removed_is_told() {
     assert!(told(same.claim(Projection::Control, 0, Uuid::from_u128(1)).await.map(drop)));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_must_be_new_and_is_there_is_damage() {
+    let database = Database::new();
+    let store = database.open().await;
+    let id = store.create(0, 1, Purpose::Switch).await.unwrap();
+    let generation = store.generation(id).await.unwrap();
+    let cards = |from: u128, to: u128| -> Vec<Card> {
+        let key = |number| ProfileKey { workspace: 1, profile: ProfileId(Uuid::from_u128(number)) };
+        (from..to).map(|number| Card { key: key(number), card: vec![1] }).collect()
+    };
+    let first = MembershipBatch { cards: cards(0, 1), ..MembershipBatch::default() };
+    generation.commit_membership(fence(0, 0, 1), &first).await.unwrap();
+    let mut again = MembershipBatch::default();
+    again.new.cards = cards(0, 1_000);
+    let refused = generation.commit_membership(fence(0, 1, 2), &again).await;
+    assert!(matches!(refused, Err(StoreError::Damaged(_))), "{refused:?}");
+    again.new.cards = cards(1, 1_000);
+    generation.commit_membership(fence(0, 1, 2), &again).await.unwrap();
+}
+
 /// One batch of a partition: profiles of its own, spans in segments that all partitions have, counts.
 fn batch(random: &mut Random, partition: u32, round: u64) -> MembershipBatch {
     let mut spans: Vec<SpanRow> = Vec::new();

@@ -104,8 +104,7 @@ impl Membership {
         }
         let (fence, rows) = batch.finish(&mut self.memory, self.owner, self.next, next)?;
         histogram!("weir_projector_fold_seconds").record(started.elapsed().as_secs_f64());
-        let batch = Finished { fence, rows, records: count, more };
-        Ok(Some(batch))
+        Ok(Some(Finished { fence, rows, records: count, more }))
     }
 
     async fn fold(&mut self, batch: &mut Batch, records: &[LogRecord]) -> Result<(), FoldError> {

@@ -60,6 +60,11 @@ impl Timeline {
         Ok(Self { log, store, generation, partition, owner, definitions, next, until, admitted: next, first, began })
     }
 
+    /// Whether membership must go on before there is something to do.
+    fn waits(&self) -> bool {
+        self.admitted <= self.next || self.admitted < self.first
+    }
+
     async fn rows(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<Vec<TimelineRow>, FoldError> {
         let mut rows = Vec::new();
         let mut served: HashMap<String, Option<Arc<Served>>> = HashMap::new();
@@ -89,11 +94,10 @@ impl Owned for Timeline {
     async fn wait(&mut self) -> Result<(), FoldError> {
         self.until.passed(self.next).await;
         let mut changes = self.store.changes();
-        while self.admitted <= self.next || self.admitted < self.first {
+        while self.waits() {
             changes.mark_unchanged();
             self.admitted = crate::position(self.generation.as_ref(), Projection::Membership, self.partition).await?;
-            let waits = self.admitted <= self.next || self.admitted < self.first;
-            if waits && changes.changed().await.is_err() {
+            if self.waits() && changes.changed().await.is_err() {
                 // The store is being closed; whoever closes it stops this task.
                 std::future::pending::<()>().await;
             }

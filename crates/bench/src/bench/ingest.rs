@@ -12,7 +12,6 @@ use weir_event_log::{LogRecord, LogUrl, OpenOptions};
 
 use super::events::Population;
 use super::load::{Load, Loaded, Until};
-use super::progress::Progress;
 use super::report::Report;
 use super::server::Server;
 use super::services::ServersSpent;
@@ -235,20 +234,10 @@ impl Measured<'_> {
     }
 }
 
-/// Runs a load of a given time under a progress bar.
+/// Runs a load under a progress bar, where it has a given time.
 fn watched(name: &str, load: Load) -> Result<Loaded> {
     let Until::Elapsed(long) = load.until else { return load.run() };
-    let running = load.start()?;
-    let mut progress = Progress::begin(name, long.as_secs() * 10);
-    for tenth in 0.. {
-        if running.is_over() {
-            break;
-        }
-        progress.at(tenth, &format!("{} events", running.acknowledged()));
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    drop(progress);
-    running.finish()
+    load.start()?.watched(name, long)
 }
 
 /// Makes topics as Weir makes them.

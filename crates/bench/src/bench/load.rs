@@ -12,6 +12,7 @@ use weir_bench::process::Spent;
 
 use super::events::{Population, Random, Request};
 use super::http::Connection;
+use super::progress::Progress;
 
 /// What to post.
 #[derive(Clone)]
@@ -176,6 +177,20 @@ impl Load {
 }
 
 impl Running {
+    /// Waits for the end of a load of a given time under a progress bar.
+    pub(crate) fn watched(self, name: &str, long: Duration) -> Result<Loaded> {
+        let mut progress = Progress::begin(name, long.as_secs() * 10);
+        for tenth in 0.. {
+            if self.is_over() {
+                break;
+            }
+            progress.at(tenth, &format!("{} events", self.acknowledged()));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        drop(progress);
+        self.finish()
+    }
+
     /// Events acknowledged so far.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::Relaxed)

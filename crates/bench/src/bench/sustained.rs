@@ -215,16 +215,7 @@ pub(super) fn attempt(server: &Server, shape: Shape, rate: f64, long: Duration, 
     let running = running.start()?;
     let profiles = format!("probe-{}", name.replace([' ', '.'], ""));
     let probes = Probes::start(server, &profiles, long);
-    let mut progress = super::progress::Progress::begin(format!("{name}: {rate:.0} events/s"), long.as_secs() * 10);
-    for tenth in 0.. {
-        if running.is_over() {
-            break;
-        }
-        progress.at(tenth, &format!("{} events", running.acknowledged()));
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    drop(progress);
-    let loaded = running.finish()?;
+    let loaded = running.watched(&format!("{name}: {rate:.0} events/s"), long)?;
     let seen = probes.finish()?;
     one_thread()?.block_on(server.settle())?;
     Ok(Tried { loaded, seen })

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use uuid::Uuid;
-use weir_event::{Envelope, Poison, ProfileId, Stream};
+use weir_event::{Decimal, Envelope, Event, Poison, ProfileId, Stream};
 use weir_event_log::LogRecord;
-use weir_segment::{Decimal, Event, StoredSpan, advance, fold, membership};
+use weir_segment::{StoredSpan, advance, fold, membership};
 use weir_store::{
     Card, Count, CountRow, Fence, MembershipBatch, ProfileKey, Quarantined, ScoreRow, SpanKey, SpanRow, tree,
 };

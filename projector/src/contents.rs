@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
+use weir_basket::days;
 use weir_event::ProfileId;
-use weir_store::{Contents, Count, ProfileKey, ProfileRow, SpanKey, Table, TableRow};
+use weir_store::{Contents, Count, DaysKey, ProfileKey, ProfileRow, RemovalKey, SpanKey, Table, TableRow};
 
 use crate::admission::{SeenIds, ids_of};
 use crate::error::FoldError;
@@ -33,6 +34,8 @@ pub(crate) enum Place {
     None,
     /// Partition and offset.
     Offset(u32, u64),
+    /// Sums of removals.
+    Days(DaysKey),
     /// Workspace, partition, and what is counted.
     Count(Option<u64>, u32, Count),
 }
@@ -43,6 +46,10 @@ impl Place {
         match self {
             Self::None => 0,
             Self::Offset(partition, offset) => offset.rotate_left(24) ^ partition as u64,
+            Self::Days(DaysKey { workspace, place, partition }) => {
+                let place = (place.block as u64) << 8 | place.bucket as u64;
+                workspace.rotate_left(24) ^ place.rotate_left(40) ^ partition as u64
+            }
             Self::Count(workspace, partition, what) => {
                 let workspace = match workspace {
                     Some(number) => number,
@@ -58,6 +65,11 @@ impl Place {
         match self {
             Self::None => None,
             Self::Offset(partition, offset) => Some(format!("partition {partition}, offset {offset}")),
+            Self::Days(DaysKey { workspace, place: days::Place { block, bucket }, partition }) => {
+                let days =
+                    format!("days {} to {} since 1970", block * days::BLOCK_DAYS, (block + 1) * days::BLOCK_DAYS - 1);
+                Some(format!("of workspace {workspace}, partition {partition}, {days}, share {bucket} of the products"))
+            }
             Self::Count(workspace, partition, what) => {
                 let of = workspace.map_or("of no workspace".to_owned(), |number| format!("of workspace {number}"));
                 Some(format!("{} {of}, partition {partition}", what.name()))
@@ -85,10 +97,14 @@ pub(crate) async fn visit(
         Table::Records,
         Table::TimelineNew,
         Table::Timeline,
+        Table::Baskets,
+        Table::Removals,
+        Table::RemovalDays,
+        Table::BasketCounts,
     ] {
         let mut rows = contents.rows(table);
         while let Some(row) = rows.try_next().await? {
-            each(plain(&row));
+            each(plain(table, &row));
         }
     }
     Ok(())
@@ -236,7 +252,7 @@ fn span_digest(key: SpanKey, leaves: i64) -> u128 {
 }
 
 /// A row that is its own normal form.
-fn plain(row: &TableRow) -> Row {
+fn plain(table: Table, row: &TableRow) -> Row {
     match row {
         TableRow::Control(offset, record) => at("control", Place::Offset(0, *offset), &[record]),
         TableRow::Card(card) => {
@@ -249,7 +265,7 @@ fn plain(row: &TableRow) -> Row {
             of_profile("scores", row.profile, sum)
         }
         TableRow::Count(partition, row) => {
-            at("counts", Place::Count(row.workspace, *partition, row.what), &[&row.n.to_be_bytes()])
+            at(table.name(), Place::Count(row.workspace, *partition, row.what), &[&row.n.to_be_bytes()])
         }
         TableRow::NotAdmitted(partition, offset) => at("not_admitted", Place::Offset(*partition, *offset), &[]),
         TableRow::Quarantined(row) => at(
@@ -268,6 +284,23 @@ fn plain(row: &TableRow) -> Row {
             ]);
             of_profile("timeline", row.key.profile, sum)
         }
+        TableRow::Basket(row) => {
+            let parts: [&[u8]; 3] = [row.key.profile.0.as_bytes(), &row.key.workspace.to_be_bytes(), &row.state];
+            of_profile("baskets", row.key.profile, digest(&parts))
+        }
+        TableRow::Removal(row) => {
+            let RemovalKey { workspace, draft, place, profile, product } = &row.key;
+            let sum = digest(&[
+                profile.0.as_bytes(),
+                &workspace.to_be_bytes(),
+                &[u8::from(*draft)],
+                place,
+                product.as_bytes(),
+                &row.removal,
+            ]);
+            of_profile("removals", *profile, sum)
+        }
+        TableRow::RemovalDays(row) => at("removal_days", Place::Days(row.key), &[&row.cells]),
         // These have functions of their own.
         TableRow::Redo(..)
         | TableRow::State(_)

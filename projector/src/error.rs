@@ -16,7 +16,7 @@ pub enum FoldError {
     Log(#[from] ReadError),
     /// A state's bytes can't be read.
     #[error("a profile's state can't be read")]
-    State(#[from] weir_segment::Damaged),
+    State(#[from] weir_event::codec::Damaged),
     /// Ids' bytes can't be read.
     #[error("a profile's event ids can't be read")]
     Ids(#[from] IdsDamaged),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod admission;
+mod baskets;
 mod batch;
 mod contents;
 mod control;

@@ -1,4 +1,5 @@
-//! The projection `timeline`: every admitted record whole, by profile in the order of events.
+//! The projection `timeline`: every admitted record whole, by profile in the order of events; and what is folded from whole
+//! events beside it ([`crate::baskets`]).
 //!
 //! It never passes `membership`, which decides what is admitted, and is never waited for by it.
 
@@ -8,11 +9,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use uuid::Uuid;
-use weir_event::{Envelope, Stream};
+use weir_event::{Envelope, Event, Stream};
 use weir_event_log::{EventLog, LogRecord};
-use weir_segment::Event;
-use weir_store::{Fence, Generation, ProfileKey, Projection, Store, TimelineRow, place};
+use weir_store::{Fence, Generation, ProfileKey, Projection, Store, TimelineBatch, TimelineRow, place};
 
+use crate::baskets::Baskets;
 use crate::definitions::{DefinitionSet, Served};
 use crate::error::FoldError;
 use crate::runner::{Owned, UNLIMITED, Until};
@@ -65,8 +66,8 @@ impl Timeline {
         self.admitted <= self.next || self.admitted < self.first
     }
 
-    async fn rows(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<Vec<TimelineRow>, FoldError> {
-        let mut rows = Vec::new();
+    async fn fold(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<TimelineBatch, FoldError> {
+        let (mut rows, mut baskets) = (Vec::new(), Baskets::new(self.partition));
         let mut served: HashMap<String, Option<Arc<Served>>> = HashMap::new();
         for record in records {
             // Membership admitted it, so it is an event of a workspace that there is.
@@ -76,15 +77,14 @@ impl Timeline {
                 served.insert(envelope.workspace.to_string(), found);
             }
             let Some(Some(served)) = served.get(envelope.workspace.as_ref()) else { continue };
-            rows.push(TimelineRow {
-                key: ProfileKey { workspace: served.workspace, profile: envelope.subject },
-                place: place::of_event(&Event::of(&envelope).key),
-                partition: self.partition,
-                offset: record.offset,
-                record: record.value.to_vec(),
-            });
+            let key = ProfileKey { workspace: served.workspace, profile: envelope.subject };
+            let event = Event::of(&envelope);
+            let place = place::of_event(&event.key);
+            baskets.take(key, event);
+            let (partition, offset, record) = (self.partition, record.offset, record.value.to_vec());
+            rows.push(TimelineRow { key, place, partition, offset, record });
         }
-        Ok(rows)
+        Ok(TimelineBatch { rows, baskets: baskets.finish(self.generation.as_ref()).await? })
     }
 }
 
@@ -123,10 +123,10 @@ impl Owned for Timeline {
         }
         let left_out: BTreeSet<u64> =
             self.generation.not_admitted(self.partition, self.next, next).await?.into_iter().collect();
-        let rows = self.rows(records.into_iter().filter(|record| !left_out.contains(&record.offset))).await?;
+        let batch = self.fold(records.into_iter().filter(|record| !left_out.contains(&record.offset))).await?;
         let fence =
             Fence { partition: self.partition, owner: self.owner, expected: self.next, next, newest_receipt: None };
-        self.generation.commit_timeline(fence, &rows).await?;
+        self.generation.commit_timeline(fence, &batch).await?;
         self.next = next;
         Ok(())
     }

@@ -73,6 +73,50 @@ impl ScorePlace {
     }
 }
 
+/// A place in the list of removals: the last one that was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RemovalPlace(pub(crate) Vec<u8>, pub(crate) ProfileId, pub(crate) String);
+
+impl RemovalPlace {
+    pub(crate) fn seal(self, list: &str) -> String {
+        let Self(place, profile, product) = self;
+        let length = u32::try_from(place.len()).unwrap_or(u32::MAX).to_be_bytes();
+        seal(list, [&length[..], &place, profile.0.as_bytes(), product.as_bytes()].concat())
+    }
+
+    /// # Errors
+    /// 400 `cursor_invalid`.
+    pub(crate) fn open(list: &str, cursor: &str) -> Result<Self, Problem> {
+        let bytes = open(list, cursor)?;
+        let mut parts = Parts(&bytes);
+        let length = usize::try_from(parts.take().map(u32::from_be_bytes)?).unwrap_or(usize::MAX);
+        let (place, rest) = parts.0.split_at_checked(length).ok_or_else(Problem::cursor_invalid)?;
+        parts.0 = rest;
+        let profile = ProfileId(Uuid::from_bytes(parts.take()?));
+        let product = String::from_utf8(parts.0.to_vec()).map_err(|_| Problem::cursor_invalid())?;
+        Ok(Self(place.to_vec(), profile, product))
+    }
+}
+
+/// A place in a summary: what the last product that was answered is sorted by, and its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SummaryPlace(pub(crate) i128, pub(crate) String);
+
+impl SummaryPlace {
+    pub(crate) fn seal(self, list: &str) -> String {
+        seal(list, [&self.0.to_be_bytes()[..], self.1.as_bytes()].concat())
+    }
+
+    /// # Errors
+    /// 400 `cursor_invalid`.
+    pub(crate) fn open(list: &str, cursor: &str) -> Result<Self, Problem> {
+        let bytes = open(list, cursor)?;
+        let mut parts = Parts(&bytes);
+        let value = parts.take().map(i128::from_be_bytes)?;
+        Ok(Self(value, String::from_utf8(parts.0.to_vec()).map_err(|_| Problem::cursor_invalid())?))
+    }
+}
+
 /// A place among the records set aside: the first one to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QuarantinePlace(pub(crate) Stream, pub(crate) u32, pub(crate) u64);
@@ -158,6 +202,11 @@ mod tests {
         assert_eq!(ScorePlace::open("score 1 a", &score.seal("score 1 a")).unwrap(), score);
         let aside = QuarantinePlace(Stream::Control, 7, u64::MAX);
         assert_eq!(QuarantinePlace::open(&aside.seal()).unwrap(), aside);
+        let removal = RemovalPlace(vec![0, 255], ProfileId(Uuid::max()), "é".to_owned());
+        assert_eq!(RemovalPlace::open("x", &removal.clone().seal("x")).unwrap(), removal);
+        let product = SummaryPlace(i128::MIN, String::new());
+        assert_eq!(SummaryPlace::open("x", &product.clone().seal("x")).unwrap(), product);
+        assert!(RemovalPlace::open("x", &place().seal("x")).is_err(), "a length past the end");
         assert!(QuarantinePlace::open(&place().seal("quarantine")).is_err(), "a place of other bytes");
         for list in ["members 1 b", "members 2 a", ""] {
             let problem = MemberPlace::open(list, &place().seal("members 1 a")).unwrap_err();

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use serde::Serialize;
-use weir_event::{Envelope, Position, ProfileId, Stream, Timestamp};
+use weir_event::{Envelope, Event, Position, ProfileId, Stream, Timestamp};
 use weir_http::{Problem, Query};
-use weir_segment::{Catalog, Event, Explanation, Segment, State, explain, fold};
+use weir_segment::{Catalog, Explanation, Segment, State, explain, fold};
 use weir_store::{ProfileKey, Projection, TimelineRow, TimelineView};
 
 use crate::access::Access;

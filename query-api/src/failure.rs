@@ -1,7 +1,7 @@
 //! What becomes of errors that are nobody's input.
 
+use weir_event::codec::Damaged;
 use weir_http::Problem;
-use weir_segment::Damaged;
 use weir_store::StoreError;
 
 /// An error of the tables: 503 where trying again may help, else 500.
@@ -13,6 +13,14 @@ pub(crate) fn store(error: StoreError) -> Problem {
         }
         other => Problem::internal(&other),
     }
+}
+
+/// 409 `basket_set_aside`.
+pub(crate) fn basket_set_aside() -> Problem {
+    Problem::conflict(
+        "basket_set_aside",
+        "this profile has more basket events than a basket keeps (1 MiB of them), so what lies in it isn't known",
+    )
 }
 
 /// State bytes that no release wrote.

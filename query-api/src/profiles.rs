@@ -7,9 +7,9 @@ use axum::extract::State as Shared;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use weir_event::Timestamp;
+use weir_event::{Decimal, Timestamp};
 use weir_http::{Problem, Query};
-use weir_segment::{Decimal, Score, Segment, State, end, points_of};
+use weir_segment::{Score, Segment, State, end, points_of};
 
 use crate::access::Access;
 use crate::answer::{Asked, InPath, json};

@@ -1,6 +1,7 @@
 //! Scores: who has how many points.
 
 use std::sync::Arc;
+use weir_event::Decimal;
 
 use axum::extract::State as Shared;
 use axum::http::HeaderValue;
@@ -8,7 +9,7 @@ use axum::http::header::ETAG;
 use axum::response::Response;
 use serde::Serialize;
 use weir_http::{Problem, Query};
-use weir_segment::{Decimal, Score};
+use weir_segment::Score;
 
 use crate::access::Access;
 use crate::answer::{Asked, InPath, json, json_text};

@@ -1,16 +1,19 @@
 //! Segments: what there is, who is in one, how many.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
 use axum::response::Response;
 use serde::Serialize;
-use weir_event::Timestamp;
+use weir_event::{ProfileId, Timestamp};
 use weir_http::{Problem, Query};
 use weir_segment::{Segment, end};
+use weir_store::{ProfileKey, SpanRow};
 
 use crate::access::Access;
 use crate::answer::{Asked, InPath, json};
+use crate::baskets::Shown;
 use crate::cursor::MemberPlace;
 use crate::definitions::Stage;
 use crate::failure;
@@ -76,6 +79,27 @@ struct Member {
     person: Person,
     entered_at: Timestamp,
     leaves_at: Option<Timestamp>,
+    /// Where it was asked for; `null` if it was set aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basket: Option<Option<Shown>>,
+}
+
+/// What lies in the baskets of members, those set aside not among them.
+async fn baskets(
+    reading: &mut Reading,
+    workspace: u64,
+    members: &[SpanRow],
+) -> Result<HashMap<ProfileId, Shown>, Problem> {
+    let keys: Vec<ProfileKey> = members.iter().map(|row| ProfileKey { workspace, profile: row.key.profile }).collect();
+    let states = reading.timeline()?.baskets(&keys).await.map_err(failure::store)?;
+    let states: HashMap<ProfileId, Vec<u8>> = states.into_iter().map(|row| (row.key.profile, row.state)).collect();
+    let mut baskets = HashMap::with_capacity(keys.len());
+    for key in keys {
+        if let Some(shown) = Shown::of(states.get(&key.profile).map(Vec::as_slice))? {
+            baskets.insert(key.profile, shown);
+        }
+    }
+    Ok(baskets)
 }
 
 /// `GET /api/segments/{slug}`: a page of members, by (entered_at, id).
@@ -84,8 +108,13 @@ pub(crate) async fn members(
     InPath(slug): InPath<String>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let mut reading = api.read(&asked, Access::Read, Need::MEMBERSHIP).await?;
-    let query = Query::parse(&asked.uri, &["limit", "cursor", "as_of"])?;
+    let query = Query::parse(&asked.uri, &["limit", "cursor", "as_of", "include"]);
+    // Who may not read is told that first, whatever else is wrong.
+    let included = query.as_ref().is_ok_and(|query| query.get("include").is_some());
+    let need = if included { Need::TIMELINE } else { Need::MEMBERSHIP };
+    let mut reading = api.read(&asked, Access::Read, need).await?;
+    let query = query?;
+    let with_baskets = included && query.choice("include", &[("basket", true)])?;
     let (limit, given) = (query.limit()?, query.as_of()?);
     let catalogs = Reading::catalogs(&reading.folded, &reading.caller)?;
     let list = format!("members {} {slug}", catalogs.workspace.no);
@@ -101,12 +130,15 @@ pub(crate) async fn members(
     let page = weir_store::members(spans(&mut reading.view), segment.id, as_of.micros(), after, limit).await;
     let page = page.map_err(failure::store)?;
     let ids = page.rows.iter().map(|row| row.key.profile);
-    let people = people(reading.view.as_mut(), catalogs.workspace.no, ids).await?;
+    let workspace = catalogs.workspace.no;
+    let people = people(reading.view.as_mut(), workspace, ids).await?;
     let next = page.rows.last().filter(|_| page.more).map(|last| {
         let after = (last.key.enters, last.key.profile);
         MemberPlace { segment: segment.id, as_of, after }.seal(&list)
     });
+    let mut baskets = if with_baskets { Some(baskets(&mut reading, workspace, &page.rows).await?) } else { None };
     let rows = people.into_iter().zip(&page.rows).map(|(person, row)| Member {
+        basket: baskets.as_mut().map(|baskets| baskets.remove(&row.key.profile)),
         person,
         entered_at: Timestamp::from_micros(row.key.enters),
         leaves_at: end(row.leaves),

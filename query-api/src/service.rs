@@ -14,7 +14,10 @@ use crate::lag::Lags;
 use crate::pace::Pace;
 use crate::tables::Tables;
 use crate::wait::Acknowledged;
-use crate::{answer, explain, keys, profiles, quarantine, rebuilds, scores, segments, status, timeline, users, watch};
+use crate::{
+    answer, baskets, explain, keys, profiles, quarantine, rebuilds, removals, scores, segments, status, summary,
+    timeline, users, watch,
+};
 
 /// How a query API is set up.
 #[derive(Clone)]
@@ -62,6 +65,7 @@ impl QueryApi {
         Router::new()
             .route("/api/profiles", get(profiles::find))
             .route("/api/profiles/{id}", get(profiles::show))
+            .route("/api/profiles/{id}/basket", get(baskets::show))
             .route("/api/profiles/{id}/events", get(timeline::list))
             .route("/api/profiles/{id}/segments", get(profiles::segments))
             .route("/api/segments", get(segments::list))
@@ -71,6 +75,8 @@ impl QueryApi {
             .route("/api/segments/{slug}/members/{profile_id}", get(explain::show))
             .route("/api/scores/{slug}", get(scores::definition))
             .route("/api/scores/{slug}/profiles", get(scores::profiles))
+            .route("/api/baskets/removed-items", get(removals::list))
+            .route("/api/baskets/removed-items/summary", get(summary::list))
             .route("/api/keys", get(keys::list))
             .route("/api/status", get(status::show))
             .route("/api/quarantine", get(quarantine::list))

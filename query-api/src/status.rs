@@ -48,6 +48,9 @@ struct Counts {
     conflicts: Option<i64>,
     quarantined: Option<i64>,
     set_aside: Option<i64>,
+    /// Events with the name of a basket event that say nothing to be folded into one.
+    not_basket_events: Option<i64>,
+    baskets_set_aside: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -79,7 +82,7 @@ pub(crate) async fn show(Shared(api): Shared<Arc<Api>>, asked: Asked) -> Result<
     if api.tables.live().await.map_err(failure::store)?.is_none() {
         return json(&api.rebuilding().await.map_err(failure::store)?);
     }
-    let mut reading = api.read(&asked, Access::Status, Need::MEMBERSHIP).await?;
+    let mut reading = api.read(&asked, Access::Status, Need::TIMELINE).await?;
     let filling = api.filling().await.map_err(failure::store)?;
     let positions = reading.live.generation.progress().await.map_err(failure::store)?;
     let count = reading.folded.newest().log().map_or(1, |log| log.events_partitions);
@@ -87,8 +90,9 @@ pub(crate) async fn show(Shared(api): Shared<Arc<Api>>, asked: Asked) -> Result<
     let lag = partitions.iter().map(|partition| partition.lag).sum();
     let lag_seconds = partitions.iter().try_fold(0.0_f64, |most, p| p.lag_seconds.map(|seconds| most.max(seconds)));
     let view = reading.view.as_mut();
-    let counted = view.counts().await.map_err(failure::store)?;
+    let mut counted = view.counts().await.map_err(failure::store)?;
     let quarantine = if reading.caller.operator { Some(quarantine(view).await?) } else { None };
+    counted.extend(reading.timeline()?.basket_counts().await.map_err(failure::store)?);
     json(&Status {
         generation: Some(reading.live.generation.id().0),
         partitions: reading.caller.operator.then_some(partitions),
@@ -130,6 +134,8 @@ fn counts(rows: &[CountRow], folded: &Folded, caller: &Caller) -> Counts {
         conflicts: of(Count::Conflicts),
         quarantined: of(Count::Quarantined),
         set_aside: of(Count::SetAside),
+        not_basket_events: of(Count::NotBasketEvents),
+        baskets_set_aside: of(Count::BasketsSetAside),
     }
 }
 

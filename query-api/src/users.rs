@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use serde::Serialize;
-use weir_event::{Envelope, Identifier, IdentifierKind, Timestamp, is_reserved};
+use weir_event::{Decimal, Envelope, Event, Identifier, IdentifierKind, Timestamp, is_reserved};
 use weir_http::{Problem, Query};
-use weir_segment::{Decimal, Event, Score, points};
+use weir_segment::{Score, points};
 use weir_store::{ProfileKey, TimelineRow, TimelineView};
 
 use crate::access::Access;

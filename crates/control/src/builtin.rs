@@ -12,11 +12,16 @@ pub const ABANDONED_CART: &str =
 /// The segment `abandoned-cart-never-ordered`: a cart was filled, and no order was ever completed.
 pub const ABANDONED_CART_NEVER_ORDERED: &str = r#"{"name":"Abandoned cart, never ordered","when":{"all":[{"event":"cart.added"},{"not":{"event":"order.completed"}}]}}"#;
 
+/// The segment `removed-before-checkout`: something was taken out of a cart, and no order was completed after the latest
+/// time.
+pub const REMOVED_BEFORE_CHECKOUT: &str = r#"{"name":"Removed before checkout","when":{"event":"cart.removed","not_followed_by":{"event":"order.completed"}}}"#;
+
 /// The segments of a new workspace. None is true of an empty history, and none names another definition.
 pub fn segments() -> Vec<NewDefinition> {
     vec![
         NewDefinition::plain("abandoned-cart", ABANDONED_CART),
         NewDefinition::plain("abandoned-cart-never-ordered", ABANDONED_CART_NEVER_ORDERED),
+        NewDefinition::plain("removed-before-checkout", REMOVED_BEFORE_CHECKOUT),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, HeaderName};
+use axum::http::header::{ACCEPT, AUTHORIZATION, HeaderName};
 use weir_event::Position;
 
 use crate::problem::Problem;
@@ -53,6 +53,39 @@ pub fn prefer_wait(headers: &HeaderMap) -> Duration {
     preferences.flat_map(|text| text.split(',')).find_map(wait).map_or(DEFAULT_WAIT, |wait| wait.min(MAX_WAIT))
 }
 
+/// In what form a list is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListForm {
+    /// A page of it, as JSON.
+    Json,
+    /// All of it, as CSV.
+    Csv,
+    /// All of it, an object a line.
+    Ndjson,
+}
+
+/// What `Accept` asks for: of the forms that there are the one with the greatest weight, of several the first. Without the
+/// header, and where it names none of them, JSON.
+pub fn list_form(headers: &HeaderMap) -> ListForm {
+    let mut best = (ListForm::Json, 0.0);
+    for value in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()) {
+        for range in value.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let form = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                "text/csv" => ListForm::Csv,
+                "application/x-ndjson" => ListForm::Ndjson,
+                "application/json" | "application/*" | "*/*" => ListForm::Json,
+                _ => continue,
+            };
+            let weight = parts.find_map(|part| part.strip_prefix("q=")?.trim().parse::<f64>().ok()).unwrap_or(1.0);
+            if weight > best.1 {
+                best = (form, weight);
+            }
+        }
+    }
+    best.0
+}
+
 fn wait(preference: &str) -> Option<Duration> {
     let preference = preference.split(';').next().unwrap_or(preference);
     let (name, value) = preference.split_once('=')?;
@@ -98,6 +131,23 @@ mod tests {
         }
         let bytes = [(WEIR_AFTER, HeaderValue::from_bytes(b"\xff").unwrap())].into_iter().collect();
         assert_eq!(weir_after(&bytes).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn reads_the_form_of_a_list() {
+        for (texts, form) in [
+            (&[][..], ListForm::Json),
+            (&["*/*"], ListForm::Json),
+            (&["text/html, */*;q=0.8"], ListForm::Json),
+            (&["text/csv"], ListForm::Csv),
+            (&["Text/CSV; charset=utf-8"], ListForm::Csv),
+            (&["application/json;q=0.5, text/csv"], ListForm::Csv),
+            (&["application/json", "text/csv;q=0.9"], ListForm::Json),
+            (&["text/csv;q=0, application/x-ndjson;q=0.1"], ListForm::Ndjson),
+            (&["image/png"], ListForm::Json),
+        ] {
+            assert_eq!(list_form(&headers(ACCEPT, texts)), form, "{texts:?}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod surface;
 mod wrap;
 
 pub use body::{BodyLimits, MediaType, media_type, read_body, utf8};
-pub use headers::{DEFAULT_WAIT, MAX_WAIT, bearer, prefer_wait, weir_after};
+pub use headers::{DEFAULT_WAIT, ListForm, MAX_WAIT, bearer, list_form, prefer_wait, weir_after};
 pub use object::JsonObject;
 pub use problem::{FieldError, Problem};
 pub use profile_ref::ProfileRef;

@@ -74,6 +74,31 @@ impl Query {
         instant.map(Some).map_err(|error| refused("as_of_invalid", "as_of", &error.to_string()))
     }
 
+    /// A bound of a time: an RFC 3339 instant, or a day of UTC (`2026-11-01`), which is its first instant.
+    ///
+    /// # Errors
+    /// 400 `instant_invalid`.
+    pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let text = text.replace(' ', "+");
+        let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text };
+        let refused = |error| refused("instant_invalid", name, &format!("must be an instant or a day: {error}"));
+        Timestamp::parse(&whole).map(Some).map_err(|error| refused(error.to_string()))
+    }
+
+    /// The one of `values` that a parameter has; the first one if it isn't given.
+    ///
+    /// # Errors
+    /// 400 `parameter_invalid`.
+    pub fn choice<T: Copy>(&self, name: &str, values: &[(&str, T)]) -> Result<T, Problem> {
+        let Some(text) = self.get(name) else { return Ok(values[0].1) };
+        let found = values.iter().find(|(value, _)| *value == text);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<_> = values.iter().map(|(value, _)| format!("`{value}`")).collect();
+            refused("parameter_invalid", name, &format!("must be one of {}", names.join(", ")))
+        })
+    }
+
     /// `cursor`, opaque; what it says is the list's business.
     pub fn cursor(&self) -> Option<&str> {
         self.get("cursor")

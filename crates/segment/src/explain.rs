@@ -2,17 +2,16 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use weir_event::Timestamp;
+use weir_event::{EventKey, Timestamp};
 
 use crate::catalog::{Rule, Segment};
-use crate::codec::Damaged;
 use crate::definition::{Condition, ScoreBound};
-use crate::event::EventKey;
 use crate::interval::NEVER;
 use crate::membership::{holds_of, membership};
 use crate::signal::counter;
 use crate::signal::recent::Latest;
 use crate::state::State;
+use weir_event::codec::Damaged;
 
 /// An answer and its reasons.
 #[derive(Debug, Serialize)]

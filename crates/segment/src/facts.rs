@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use weir_event::{Identifier, IdentifierKind, is_reserved};
+use weir_event::{Event, EventKey, Identifier, IdentifierKind, is_reserved};
 
-use crate::codec::{Damaged, Reader, put_bytes, put_u64};
-use crate::event::{Event, EventKey};
-use crate::json::{Json, fields};
+use weir_event::codec::{Damaged, Reader, put_bytes, put_u64};
+use weir_event::value::{Json, fields};
 
 /// What facts have said about a profile.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

@@ -1,12 +1,11 @@
 //! Folding: one admitted event into one profile's state.
 
-use crate::Decimal;
 use crate::catalog::Catalog;
-use crate::codec::Damaged;
-use crate::event::Event;
 use crate::signal::recent::Latest;
 use crate::signal::{Signal, SignalId, counter};
 use crate::state::State;
+use weir_event::codec::Damaged;
+use weir_event::{Decimal, Event};
 
 /// What an event changed.
 #[derive(Debug, Default, PartialEq, Eq)]

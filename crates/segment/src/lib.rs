@@ -1,15 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod catalog;
-mod codec;
-mod decimal;
 mod definition;
-mod event;
 mod explain;
 mod facts;
 mod fold;
 mod interval;
-pub mod json;
 mod membership;
 pub mod sabotage;
 mod signal;
@@ -17,10 +13,7 @@ mod spans;
 mod state;
 
 pub use catalog::{Catalog, Failed, Rule, Score, Segment, Source, true_of_empty_history};
-pub use codec::Damaged;
-pub use decimal::Decimal;
 pub use definition::{Condition, Definition, MAX_COUNT, Problem, ScoreDefinition};
-pub use event::{Event, EventKey};
 pub use explain::{Explained, Explanation, end, explain};
 pub use facts::{Facts, Register};
 pub use fold::{ScoreChange, Touched, fold, points_of};

@@ -12,17 +12,16 @@
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
-use weir_event::Timestamp;
+use weir_event::{Decimal, Timestamp};
 
-use crate::Decimal;
 use crate::catalog::{Rule, Segment};
-use crate::codec::Damaged;
 use crate::definition::{ScoreBound, TraitTest, reaches_value};
 use crate::interval::{ALWAYS, Intervals, NEVER, Span};
-use crate::json::Json;
 use crate::signal::counter;
 use crate::signal::recent::Latest;
 use crate::state::State;
+use weir_event::codec::Damaged;
+use weir_event::value::Json;
 
 /// When the profile is a member, for instants from the state's horizon on.
 ///
@@ -110,7 +109,7 @@ fn trait_holds(path: &str, what: &TraitTest, state: &State) -> Intervals {
 fn instants(value: Option<&RawValue>, rest: Option<&str>) -> Vec<i64> {
     let mut found = Vec::new();
     if let Some(value) = value {
-        crate::json::reach_value(value, rest, &mut |json| found.extend(instant(json)));
+        weir_event::value::reach_value(value, rest, &mut |json| found.extend(instant(json)));
     }
     found
 }

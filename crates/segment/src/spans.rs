@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::codec::{Damaged, Reader, put_u64};
 use crate::interval::{Intervals, Span};
+use weir_event::codec::{Damaged, Reader, put_u64};
 
 /// A span as a table keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

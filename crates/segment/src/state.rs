@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::Catalog;
-use crate::codec::{Damaged, Reader, put_bytes, put_u64};
 use crate::facts::Facts;
 use crate::signal::recent::Latest;
 use crate::signal::{Signal, SignalId, counter};
+use weir_event::codec::{Damaged, Reader, put_bytes, put_u64};
 
 /// The first byte of state bytes: which encoding they are in.
 const VERSION: u8 = 1;

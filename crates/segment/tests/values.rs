@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use weir_event::{Identifier, IdentifierKind, Timestamp};
-use weir_segment::{Catalog, Event, EventKey, Explanation, NEVER, Source, State, explain, fold, membership};
+use weir_event::{Event, EventKey, Identifier, IdentifierKind, Timestamp};
+use weir_segment::{Catalog, Explanation, NEVER, Source, State, explain, fold, membership};
 
 const T0: i64 = 1_800_000_000_000_000;
 const SECOND: i64 = 1_000_000;

@@ -240,7 +240,7 @@ async fn timeline(generation: &dyn Generation, keys: &[ProfileKey], random: &mut
         let rows: Vec<TimelineRow> = (at..at + BATCH).map(row).collect();
         let fence = Fence { partition: 0, owner: Uuid::nil(), expected: at, next: at + BATCH, newest_receipt: None };
         let start = Instant::now();
-        generation.commit_timeline(fence, &rows).await.unwrap();
+        generation.commit_timeline(fence, &rows.into()).await.unwrap();
         times.push(start.elapsed());
     }
     times.sort_unstable();

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use crate::baskets::{BasketRow, DaysRow, RemovalRow};
 use crate::error::StoreError;
 use crate::model::{
     Card, CountRow, IdChunk, ProfileRow, Progress, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow,
@@ -43,11 +44,19 @@ pub enum Table {
     TimelineNew,
     /// Their order per profile.
     Timeline,
+    /// Basket events of profiles.
+    Baskets,
+    /// What was taken out of baskets.
+    Removals,
+    /// The same added up by product and day.
+    RemovalDays,
+    /// Counts of baskets by workspace and partition.
+    BasketCounts,
 }
 
 impl Table {
     /// Every table but that of positions.
-    pub const ALL: [Table; 16] = [
+    pub const ALL: [Table; 20] = [
         Table::Control,
         Table::Profiles,
         Table::StateRedo,
@@ -64,6 +73,10 @@ impl Table {
         Table::Records,
         Table::TimelineNew,
         Table::Timeline,
+        Table::Baskets,
+        Table::Removals,
+        Table::RemovalDays,
+        Table::BasketCounts,
     ];
 
     /// The table's name.
@@ -85,6 +98,10 @@ impl Table {
             Self::Records => "records",
             Self::TimelineNew => "timeline_new",
             Self::Timeline => "timeline",
+            Self::Baskets => "baskets",
+            Self::Removals => "removals",
+            Self::RemovalDays => "removal_days",
+            Self::BasketCounts => "basket_counts",
         }
     }
 }
@@ -110,7 +127,7 @@ pub enum TableRow {
     Tree(u32, TreeRow),
     /// Of [`Table::Scores`].
     Score(ScoreRow),
-    /// Of [`Table::Counts`], by partition.
+    /// Of [`Table::Counts`] and [`Table::BasketCounts`], by partition.
     Count(u32, CountRow),
     /// Of [`Table::NotAdmitted`]: partition and offset.
     NotAdmitted(u32, u64),
@@ -120,6 +137,12 @@ pub enum TableRow {
     Record(u32, u64, Vec<u8>),
     /// Of [`Table::TimelineNew`] and [`Table::Timeline`]; without the record.
     Place(TimelineRow),
+    /// Of [`Table::Baskets`].
+    Basket(BasketRow),
+    /// Of [`Table::Removals`].
+    Removal(RemovalRow),
+    /// Of [`Table::RemovalDays`].
+    RemovalDays(DaysRow),
 }
 
 /// All rows of a generation as they were at one instant.

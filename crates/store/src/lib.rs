@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod baskets;
 pub mod conformance;
 mod contents;
 mod error;
@@ -16,13 +17,16 @@ pub mod tree;
 
 use std::sync::Arc;
 
+pub use baskets::{
+    BasketBatch, BasketMemory, BasketRow, BasketView, DaysKey, DaysRow, RemovalKey, RemovalRange, RemovalRow,
+};
 pub use contents::{Contents, Table, TableRow};
 pub use error::StoreError;
 pub use list::{Page, count, members};
 pub use model::{
     Card, Count, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, NewRows, ProfileKey,
-    ProfileRow, Progress, Projection, Purpose, Quarantined, RebuildRow, ScoreRow, SpanKey, SpanRow, TimelineRow,
-    TreeRow, TreeRows,
+    ProfileRow, Progress, Projection, Purpose, Quarantined, RebuildRow, ScoreRow, SpanKey, SpanRow, TimelineBatch,
+    TimelineRow, TreeRow, TreeRows,
 };
 pub use postgres::PgStore;
 pub use rebuild::{Comparison, Difference, NotedRebuild, Rebuild, RebuildRefusal, RebuildRequest, RebuildState};

@@ -3,6 +3,8 @@
 use uuid::Uuid;
 use weir_event::{ProfileId, Stream};
 
+use crate::baskets::BasketBatch;
+
 /// A generation's number; each is greater than those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GenerationId(pub u64);
@@ -63,7 +65,7 @@ pub enum Projection {
     Control,
     /// `events.v1` into states, spans and what hangs on them.
     Membership,
-    /// `events.v1` into the timeline.
+    /// `events.v1` into the timeline, and what is folded from whole events beside it: baskets.
     Timeline,
 }
 
@@ -233,11 +235,22 @@ pub enum Count {
     Quarantined,
     /// Signals of profiles set aside.
     SetAside,
+    /// Events with the name of a basket event that say nothing to be folded into one.
+    NotBasketEvents,
+    /// Baskets set aside.
+    BasketsSetAside,
 }
 
 impl Count {
     /// Everything counted.
-    pub const ALL: [Count; 4] = [Count::Duplicates, Count::Conflicts, Count::Quarantined, Count::SetAside];
+    pub const ALL: [Count; 6] = [
+        Count::Duplicates,
+        Count::Conflicts,
+        Count::Quarantined,
+        Count::SetAside,
+        Count::NotBasketEvents,
+        Count::BasketsSetAside,
+    ];
 
     /// The name in tables.
     pub const fn name(self) -> &'static str {
@@ -246,6 +259,8 @@ impl Count {
             Self::Conflicts => "conflicts",
             Self::Quarantined => "quarantined",
             Self::SetAside => "set_aside",
+            Self::NotBasketEvents => "not_basket_events",
+            Self::BasketsSetAside => "baskets_set_aside",
         }
     }
 }
@@ -322,6 +337,22 @@ pub struct NewRows {
     pub cards: Vec<Card>,
     /// With another profile, segment or beginning than any.
     pub spans: Vec<SpanRow>,
+}
+
+/// All that a batch of one partition does to the tables of `timeline`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TimelineBatch {
+    /// Admitted records, in log order.
+    pub rows: Vec<TimelineRow>,
+    /// What they do to baskets.
+    pub baskets: BasketBatch,
+}
+
+impl From<Vec<TimelineRow>> for TimelineBatch {
+    /// Records that do nothing to baskets.
+    fn from(rows: Vec<TimelineRow>) -> Self {
+        Self { rows, baskets: BasketBatch::default() }
+    }
 }
 
 /// A record of the timeline.

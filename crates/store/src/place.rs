@@ -1,6 +1,6 @@
 //! Keys that sort, as bytes, as what they stand for does.
 
-use weir_segment::EventKey;
+use weir_event::EventKey;
 
 /// A place in the order of events: (at, time, id as code points, receipt).
 ///
@@ -14,6 +14,11 @@ pub fn of_event(key: &EventKey) -> Vec<u8> {
     place.push(0);
     push_length_first(&mut place, key.received.wrapping_sub(key.at).cast_unsigned());
     place
+}
+
+/// What the places of all events from an instant on begin with, or sort after.
+pub fn at(instant: i64) -> [u8; 8] {
+    sortable(instant)
 }
 
 /// Points, so that more of them sort first.

@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use weir_event::{ProfileId, Stream};
 
+use crate::baskets::{BasketMemory, BasketView};
 use crate::contents::Contents;
 use crate::error::StoreError;
 use crate::model::{
     Card, CountRow, Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress,
-    Projection, Purpose, Quarantined, RebuildRow, ScoreRow, SpanRow, TimelineRow,
+    Projection, Purpose, Quarantined, RebuildRow, ScoreRow, SpanRow, TimelineBatch, TimelineRow,
 };
 
 /// A store: generations of tables, and the pointer that says which one is read.
@@ -75,14 +76,14 @@ pub struct LogEnd {
 
 /// The tables of a generation.
 #[async_trait]
-pub trait Generation: TableWriter + FoldMemory + Standstill {
+pub trait Generation: TableWriter + FoldMemory + BasketMemory + Standstill {
     /// Its number.
     fn id(&self) -> GenerationId;
     /// Its definition set (see [`GenerationInfo::bound`]).
     fn bound(&self) -> u64;
-    /// Opens a view of all tables but the timeline: everything read through it is of the instant of opening.
+    /// Opens a view of all tables but the timeline and what lies beside it: everything read through it is of the instant of opening.
     async fn view(&self) -> Result<Box<dyn View>, StoreError>;
-    /// Opens a view of the timeline, likewise.
+    /// Opens a view of the timeline and of baskets, likewise.
     async fn timeline(&self) -> Result<Box<dyn TimelineView>, StoreError>;
     /// Opens a view of everything, likewise.
     async fn contents(&self) -> Result<Box<dyn Contents>, StoreError>;
@@ -127,7 +128,7 @@ pub trait TableWriter: Send + Sync + 'static {
         quarantine: &[Quarantined],
     ) -> Result<(), StoreError>;
     /// Commits a batch of `timeline`.
-    async fn commit_timeline(&self, fence: Fence, rows: &[TimelineRow]) -> Result<(), StoreError>;
+    async fn commit_timeline(&self, fence: Fence, batch: &TimelineBatch) -> Result<(), StoreError>;
     /// The offsets in `[from, to)` of a partition of `events.v1` that membership did not admit, in order.
     async fn not_admitted(&self, partition: u32, from: u64, to: u64) -> Result<Vec<u64>, StoreError>;
 }
@@ -209,7 +210,7 @@ pub struct SpanRange {
 
 /// The timeline as it was at one instant.
 #[async_trait]
-pub trait TimelineView: Send {
+pub trait TimelineView: BasketView + Send {
     /// How far the timeline had come.
     async fn progress(&mut self) -> Result<Vec<Progress>, StoreError>;
     /// A profile's records before a place, the latest first.

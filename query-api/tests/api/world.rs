@@ -14,9 +14,9 @@ use weir_control::{
     Command, DefinitionDeleted, DefinitionPut, KeyId, LogOpened, NewDefinition, NewKey, Role, State as Control,
     WorkspaceCreated, builtin, encode, key_hash,
 };
-use weir_event::{Clock, Envelope, Identifier, IdentifierKind, Position, ProfileId, Stream, Timestamp};
+use weir_event::{Clock, Envelope, Event, Identifier, IdentifierKind, Position, ProfileId, Stream, Timestamp};
 use weir_query_api::{Acknowledged, QueryApi, Settings};
-use weir_segment::{Event, OpenSpans, State, StoredSpan, advance, fold, membership};
+use weir_segment::{OpenSpans, State, StoredSpan, advance, fold, membership};
 use weir_store::{
     Card, Count, CountRow, Fence, Generation, MembershipBatch, ProfileKey, Quarantined, ScoreRow, SpanKey, SpanRow,
     SqliteStore, Store, TimelineRow, place, serving_catalog, tree,
@@ -323,7 +323,7 @@ impl Tables {
         batch.tree = tree::rows(gone.iter().copied(), batch.spans.iter().copied());
         batch.removed_spans = gone.iter().map(|row| row.key).collect();
         for change in touched.scores {
-            let row = |points: weir_segment::Decimal| ScoreRow {
+            let row = |points: weir_event::Decimal| ScoreRow {
                 score: catalog.scores()[change.score].id,
                 points: points.billionths(),
                 profile: key.profile,
@@ -345,7 +345,7 @@ impl Tables {
             rows.push(TimelineRow { key, place, partition: 0, offset: offset as u64, record: record.clone() });
         }
         let fence = fence(self.timeline_next, events.len(), None);
-        self.generation.commit_timeline(fence, &rows).await.unwrap();
+        self.generation.commit_timeline(fence, &rows.into()).await.unwrap();
         self.timeline_next = events.len();
     }
 }

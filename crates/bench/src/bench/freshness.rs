@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::Place;
@@ -40,6 +40,7 @@ pub(crate) fn run(place: &Place, options: &Options, report: &mut Report) -> Resu
             Some(rate) => rate,
             None => search(&ready, shape, search_options, "search", report)? / 2.0,
         };
+        ensure!(rate > 0.0, "no rate was held: see the tries above; --visible, --tries or --rate change them");
         report.note(format!(
             "open loop by schedule, batches of {}, {} profiles uniformly, {} events beforehand, ten segments; probes beside \
              it, 40 a second: single events of profiles of their own, each read by Weir-After until it is in its segment",

@@ -135,11 +135,13 @@ impl Load {
             Until::Elapsed(elapsed) => Some(shared.began + elapsed),
         };
         for turn in 0.. {
-            let now = self.due(shared).await;
+            let now = self.due(shared);
+            // What is due after the end is not waited for: the connections would make the time longer by a turn of theirs.
             let enough = end.is_some_and(|end| now >= end) || shared.over.load(Ordering::Relaxed);
             if enough || shared.requests_left.fetch_sub(1, Ordering::Relaxed) <= 0 {
                 break;
             }
+            tokio::time::sleep_until(now.into()).await;
             let request = &mut requests[turn % SHAPES];
             let events = request.events();
             let answer = connection.send(request.next(self.population, &mut random)).await;
@@ -159,13 +161,11 @@ impl Load {
         Ok(latency)
     }
 
-    /// When the next request is to be sent: now, or what the schedule says, which is waited for.
-    async fn due(&self, shared: &Shared) -> Instant {
+    /// When the next request is to be sent: now, or what the schedule says.
+    fn due(&self, shared: &Shared) -> Instant {
         let Some(pace) = self.pace else { return Instant::now() };
         let number = shared.taken.fetch_add(1, Ordering::Relaxed);
-        let due = shared.began + Duration::from_secs_f64((number * self.batch as u64) as f64 / pace);
-        tokio::time::sleep_until(due.into()).await;
-        due
+        shared.began + Duration::from_secs_f64((number * self.batch as u64) as f64 / pace)
     }
 
     fn request(&self, random: &mut Random) -> Request {

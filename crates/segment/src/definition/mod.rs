@@ -13,7 +13,7 @@ pub use object::Problem;
 pub use test::{Scalar, Test};
 pub(crate) use test::{reaches, reaches_value};
 
-use crate::Decimal;
+use weir_event::Decimal;
 
 /// The most that `at_least`, `at_most` and `exactly` may count to. A state keeps that many events, so that is its size.
 pub const MAX_COUNT: u32 = 10_000;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
-use crate::json::Json;
+use weir_event::value::Json;
 
 /// One thing wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use weir_event::{Timestamp, limits};
+use weir_event::{Decimal, Timestamp, limits};
 
 use super::object::{Object, Place, Problem};
 use super::{
     Condition, Definition, EventCondition, Filter, MAX_COUNT, Rule, ScoreBound, ScoreCondition, ScoreDefinition,
     TraitCondition, TraitTest, What, test,
 };
-use crate::Decimal;
-use crate::json::Json;
+use weir_event::value::Json;
 
 /// Conditions in one definition.
 const MAX_CONDITIONS: usize = 200;

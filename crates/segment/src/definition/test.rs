@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::object::{Object, Place};
-use crate::Decimal;
-use crate::json::Json;
+use weir_event::Decimal;
+use weir_event::value::Json;
 
 /// A value that a test compares with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,7 +103,7 @@ pub(crate) fn reaches(object: Option<&RawValue>, path: &str, tests: &[Test]) -> 
 pub(crate) fn reaches_value(value: Option<&RawValue>, path: Option<&str>, tests: &[Test]) -> bool {
     let (mut any, mut passed) = (false, false);
     if let Some(value) = value {
-        crate::json::reach_value(value, path, &mut |json| {
+        weir_event::value::reach_value(value, path, &mut |json| {
             any = true;
             let met = Met::of(json);
             passed = passed || tests.iter().all(|test| test.passes(&met));

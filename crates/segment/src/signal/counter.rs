@@ -1,9 +1,8 @@
 //! Lifetime sums: exact because every event is admitted once and folded once, not because folding it twice is harmless.
 
-use crate::Decimal;
-use crate::codec::{Damaged, Reader};
 use crate::definition::Rule;
-use crate::event::Event;
+use weir_event::codec::{Damaged, Reader};
+use weir_event::{Decimal, Event};
 
 /// Reads state bytes; none are zero.
 ///

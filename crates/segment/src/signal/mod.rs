@@ -8,10 +8,9 @@ pub mod counter;
 pub mod recent;
 
 use sha2::{Digest as _, Sha256};
-use weir_event::is_reserved;
+use weir_event::{Event, is_reserved};
 
 use crate::definition::{Filter, Rule, Scalar, Test};
-use crate::event::Event;
 
 /// A signal's name in state bytes: the first 8 bytes of the SHA-256 of what it keeps, in words. The same in every
 /// generation and on every machine.

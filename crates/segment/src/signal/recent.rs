@@ -1,8 +1,8 @@
 //! The n latest events: a join by union.
 
-use crate::codec::{Damaged, Reader, put_u64};
-use crate::event::EventKey;
 use crate::signal::Recent;
+use weir_event::EventKey;
+use weir_event::codec::{Damaged, Reader, put_u64};
 
 /// The events kept, the latest first.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

@@ -6,8 +6,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::value::RawValue;
-use weir_event::{Identifier, IdentifierKind};
-use weir_segment::{Catalog, Event, EventKey, Source, State, fold};
+use weir_event::{Event, EventKey, Identifier, IdentifierKind};
+use weir_segment::{Catalog, Source, State, fold};
 
 use crate::words::{BASE, Cond, Filter, Leaf, NUMBERS, SCORES, SECOND, TEXTS, Test, Val, What};
 

@@ -1,9 +1,10 @@
 //! Laws about states: the order of events and the way they are put together don't matter.
 
 use std::sync::LazyLock;
+use weir_event::Decimal;
 
 use proptest::prelude::*;
-use weir_segment::{Catalog, Decimal, Signal, SignalId, State, membership, points_of};
+use weir_segment::{Catalog, Signal, SignalId, State, membership, points_of};
 
 use crate::catalog::{COUNTERS, JOINS, definitions};
 use crate::history::{Ev, History, compile_json, history};
@@ -116,8 +117,8 @@ proptest! {
 fn a_sum_past_i128_sets_the_profile_aside_also_under_not() {
     let bodies = definitions(&[r#"{"not":{"score":"points","at_most":0}}"#, r#"{"score":"points","at_most":0}"#]);
     let catalog = compile_json(&bodies, true);
-    let key = weir_segment::EventKey { at: 1, time: 1, id: "e".into(), received: 1 };
-    let event = weir_segment::Event { key, name: "a", data: None, identifier: None };
+    let key = weir_event::EventKey { at: 1, time: 1, id: "e".into(), received: 1 };
+    let event = weir_event::Event { key, name: "a", data: None, identifier: None };
     let mut state = State::default();
     weir_segment::fold(&catalog, &mut state, &event).unwrap();
     // Every join of the state with itself doubles the points, until i128 has no room for them.

@@ -1,20 +1,23 @@
 //! All rows of a generation, each once, as they were when the view was opened.
 
 use futures::TryStreamExt as _;
+use weir_basket::days;
 use weir_event::{ProfileId, Stream};
 
 use super::fences::fence;
 use super::{Place, fresh};
 use crate::{
-    Card, Contents, Count, CountRow, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Quarantined, ScoreRow, SpanKey,
-    SpanRow, Table, TableRow, TimelineRow, TreeRow, TreeRows, tree,
+    BasketBatch, BasketRow, Card, Contents, Count, CountRow, DaysKey, DaysRow, IdChunk, MembershipBatch, ProfileKey,
+    ProfileRow, Quarantined, RemovalKey, RemovalRow, ScoreRow, SpanKey, SpanRow, Table, TableRow, TimelineBatch,
+    TimelineRow, TreeRow, TreeRows, tree,
 };
 
 pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
     let (_place, _store, generation) = fresh(make).await;
     let empty: &mut dyn Contents = &mut *generation.contents().await.unwrap();
     assert!(all(empty).await.is_empty());
-    let (control, batch, timeline) = (vec![(0, b"first".to_vec())], batch(), vec![record(7), record(8)]);
+    let (control, batch, timeline) =
+        (vec![(0, b"first".to_vec())], batch(), TimelineBatch { rows: vec![record(7), record(8)], baskets: baskets() });
     generation.commit_control(fence(0, 0, 1), &control, &[]).await.unwrap();
     generation.commit_membership(fence(2, 0, 9), &batch).await.unwrap();
     generation.commit_timeline(fence(2, 0, 9), &timeline).await.unwrap();
@@ -116,6 +119,31 @@ fn record(offset: u64) -> TimelineRow {
     TimelineRow { key: key(), place: vec![u8::try_from(offset).unwrap()], partition: 2, offset, record: vec![1, 2] }
 }
 
+fn baskets() -> BasketBatch {
+    let removal = |draft, product: &str| RemovalRow {
+        key: RemovalKey { workspace: 4, draft, place: vec![0, 9], profile: key().profile, product: product.to_owned() },
+        removal: vec![3, 0],
+    };
+    let days = DaysKey { workspace: 4, place: days::Place { block: -2, bucket: 63 }, partition: 2 };
+    BasketBatch {
+        baskets: vec![BasketRow { key: key(), state: vec![1, 0, 255] }],
+        gone: Vec::new(),
+        removals: vec![removal(false, "é"), removal(true, "")],
+        days: vec![DaysRow { key: days, cells: vec![0, 1] }],
+        counts: vec![CountRow { workspace: Some(4), what: Count::NotBasketEvents, n: 3 }],
+    }
+}
+
+fn basket_rows(batch: &BasketBatch) -> Vec<(Table, TableRow)> {
+    let mut rows = vec![
+        (Table::Baskets, TableRow::Basket(batch.baskets[0].clone())),
+        (Table::RemovalDays, TableRow::RemovalDays(batch.days[0].clone())),
+        (Table::BasketCounts, TableRow::Count(2, batch.counts[0])),
+    ];
+    rows.extend(batch.removals.iter().map(|row| (Table::Removals, TableRow::Removal(row.clone()))));
+    rows
+}
+
 fn batch() -> MembershipBatch {
     let (key, bytes) = (key(), |byte: u8| vec![byte, 0, 255]);
     let row =
@@ -146,7 +174,7 @@ fn batch() -> MembershipBatch {
     }
 }
 
-fn expected(batch: &MembershipBatch, timeline: &[TimelineRow]) -> Vec<(Table, TableRow)> {
+fn expected(batch: &MembershipBatch, timeline: &TimelineBatch) -> Vec<(Table, TableRow)> {
     let mut rows = vec![
         (Table::Profiles, TableRow::Card(batch.cards[0].clone())),
         (Table::StateRedo, TableRow::Redo(2, batch.redo.clone())),
@@ -162,7 +190,8 @@ fn expected(batch: &MembershipBatch, timeline: &[TimelineRow]) -> Vec<(Table, Ta
         rows.push((Table::Spans, TableRow::Span(*span)));
         rows.push((Table::ProfileSpans, TableRow::ProfileSpan(span.key, Some(span.leaves))));
     }
-    for row in timeline {
+    rows.extend(basket_rows(&timeline.baskets));
+    for row in &timeline.rows {
         rows.push((Table::Records, TableRow::Record(row.partition, row.offset, row.record.clone())));
         rows.push((Table::Timeline, TableRow::Place(TimelineRow { record: Vec::new(), ..row.clone() })));
     }

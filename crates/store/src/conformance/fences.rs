@@ -3,7 +3,7 @@
 use super::{Place, fresh};
 use uuid::Uuid;
 
-use crate::{Count, CountRow, Fence, MembershipBatch, Progress, Projection, Purpose, StoreError};
+use crate::{Count, CountRow, Fence, MembershipBatch, Progress, Projection, Purpose, StoreError, TimelineBatch};
 
 pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
     a_batch_from_elsewhere_writes_nothing(make).await;
@@ -50,9 +50,9 @@ async fn projections_and_partitions_are_apart<P: Place>(make: &impl AsyncFn() ->
     let (_place, store, generation) = fresh(make).await;
     generation.commit_membership(fence(2, 0, 7), &counted(1)).await.unwrap();
     generation.commit_membership(fence(0, 0, 3), &counted(1)).await.unwrap();
-    generation.commit_timeline(fence(0, 0, 2), &[]).await.unwrap();
+    generation.commit_timeline(fence(0, 0, 2), &TimelineBatch::default()).await.unwrap();
     generation.commit_control(fence(0, 0, 5), &[], &[]).await.unwrap();
-    generation.commit_timeline(fence(0, 2, 3), &[]).await.unwrap();
+    generation.commit_timeline(fence(0, 2, 3), &TimelineBatch::default()).await.unwrap();
     let at = |projection, partition, next| Progress { projection, partition, next, newest_receipt: None };
     let (control, members, timeline) = (Projection::Control, Projection::Membership, Projection::Timeline);
     let all = [at(control, 0, 5), at(members, 0, 3), at(members, 2, 7), at(timeline, 0, 3)];
@@ -108,7 +108,7 @@ async fn only_the_owner_gets_through<P: Place>(make: &impl AsyncFn() -> P) {
     }
     generation.commit_membership(by(2, 4, 6), &counted(1)).await.unwrap();
     // A claim is of one projection on one partition.
-    generation.commit_timeline(by(1, 0, 6), &[]).await.unwrap();
+    generation.commit_timeline(by(1, 0, 6), &TimelineBatch::default()).await.unwrap();
     assert_eq!(generation.claim(Projection::Timeline, 1, Uuid::from_u128(2)).await.unwrap(), 6);
     assert_eq!(generation.claim(Projection::Control, 0, Uuid::from_u128(3)).await.unwrap(), 0);
     let refused = generation.commit_control(Fence { partition: 0, ..by(1, 0, 1) }, &[], &[]).await;

@@ -8,7 +8,7 @@ use weir_event::Stream;
 
 use super::fences::fence;
 use super::{Place, fresh};
-use crate::{GenerationId, LogEnd, MembershipBatch, Progress, Projection, Purpose, Store, StoreError};
+use crate::{GenerationId, LogEnd, MembershipBatch, Progress, Projection, Purpose, Store, StoreError, TimelineBatch};
 
 pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
     a_new_store_reads_nothing(make).await;
@@ -71,7 +71,7 @@ async fn what_was_committed_is_there_again<P: Place>(make: &impl AsyncFn() -> P)
     let (place, store, generation) = fresh(make).await;
     let batch = MembershipBatch { redo: b"kept".to_vec(), ..MembershipBatch::default() };
     generation.commit_membership(fence(1, 0, 7), &batch).await.unwrap();
-    generation.commit_timeline(fence(1, 0, 6), &[]).await.unwrap();
+    generation.commit_timeline(fence(1, 0, 6), &TimelineBatch::default()).await.unwrap();
     let id = generation.id();
     store.promote(id, None).await.unwrap();
     let filling = store.create(4, 2, Purpose::Switch).await.unwrap();

@@ -7,6 +7,7 @@
     reason = "these are tests; they live here so that every backend can run them"
 )]
 
+mod baskets;
 mod contents;
 mod fences;
 mod folds;
@@ -50,6 +51,7 @@ pub async fn run<P: Place + 'static>(make: impl AsyncFn() -> P) {
         tables::run(&make).await;
         folds::run(&make).await;
         readers::run(&make).await;
+        baskets::run(&make).await;
         lists::run(&make).await;
         generations::run(&make).await;
         standstill::run(&make).await;

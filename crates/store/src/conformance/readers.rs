@@ -6,7 +6,9 @@ use super::fences::fence;
 use super::folds::key;
 use super::model::{Change, SpanModel};
 use super::{Place, Random, fresh};
-use crate::{Card, Generation, MembershipBatch, ProfileKey, SpanKey, SpanRow, TimelineRow, count, members};
+use crate::{
+    Card, Generation, MembershipBatch, ProfileKey, SpanKey, SpanRow, TimelineBatch, TimelineRow, count, members,
+};
 
 pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
     the_timeline_is_read_backwards(make).await;
@@ -37,7 +39,7 @@ async fn the_timeline_is_read_backwards<P: Place>(make: &impl AsyncFn() -> P) {
         for row in &rows {
             model.entry(row.key).or_default().insert(row.place.clone(), row.clone());
         }
-        generation.commit_timeline(fence(partition, expected, *offset + 1), &rows).await.unwrap();
+        generation.commit_timeline(fence(partition, expected, *offset + 1), &rows.into()).await.unwrap();
         *offset += 1;
     }
     let mut view = generation.timeline().await.unwrap();
@@ -76,7 +78,7 @@ async fn a_view_is_of_one_instant<P: Place>(make: &impl AsyncFn() -> P) {
     generation.commit_membership(fence(0, 1, 2), &entering(&mut model, 2, 6)).await.unwrap();
     generation.commit_control(fence(0, 0, 1), &[(0, vec![])], &[]).await.unwrap();
     let record = TimelineRow { key: key(1, 1), place: vec![1], partition: 0, offset: 0, record: vec![] };
-    generation.commit_timeline(fence(0, 0, 1), &[record]).await.unwrap();
+    generation.commit_timeline(fence(0, 0, 1), &vec![record].into()).await.unwrap();
     // The views were opened before, though nothing was read through them.
     assert_eq!(view.progress().await.unwrap().iter().map(|p| p.next).collect::<Vec<_>>(), [1]);
     assert_eq!(count(&mut *view, 1, 100).await.unwrap(), 1);
@@ -130,7 +132,7 @@ async fn changes_are_told<P: Place>(make: &impl AsyncFn() -> P) {
     expect("membership").await;
     generation.commit_control(fence(0, 0, 1), &[], &[]).await.unwrap();
     expect("control").await;
-    generation.commit_timeline(fence(0, 0, 1), &[]).await.unwrap();
+    generation.commit_timeline(fence(0, 0, 1), &TimelineBatch::default()).await.unwrap();
     expect("timeline").await;
     store.promote(Generation::id(&*generation), None).await.unwrap();
     expect("promote").await;

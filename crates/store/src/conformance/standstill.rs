@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fences::fence;
 use super::{Place, fresh};
-use crate::{MembershipBatch, Progress, Projection, StoreError};
+use crate::{MembershipBatch, Progress, Projection, StoreError, TimelineBatch};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -21,12 +21,13 @@ const fn at(projection: Projection, partition: u32, next: u64) -> Progress {
 async fn batches_wait_while_a_generation_is_paused<P: Place>(make: &impl AsyncFn() -> P) {
     let (_place, store, generation) = fresh(make).await;
     generation.commit_membership(fence(0, 0, 5), &MembershipBatch::default()).await.unwrap();
-    generation.commit_timeline(fence(0, 0, 3), &[]).await.unwrap();
+    generation.commit_timeline(fence(0, 0, 3), &TimelineBatch::default()).await.unwrap();
     let paused = generation.pause().await.unwrap();
     assert_eq!(paused.progress(), [at(Projection::Membership, 0, 5), at(Projection::Timeline, 0, 3)]);
     let batch = MembershipBatch::default();
     let mut membership = generation.commit_membership(fence(0, 5, 9), &batch);
-    let mut timeline = generation.commit_timeline(fence(0, 3, 5), &[]);
+    let nothing = TimelineBatch::default();
+    let mut timeline = generation.commit_timeline(fence(0, 3, 5), &nothing);
     let through = async {
         tokio::select! {
             done = &mut membership => done,
@@ -61,7 +62,7 @@ async fn a_hold_is_not_passed<P: Place>(make: &impl AsyncFn() -> P) {
     };
     held(generation.commit_membership(fence(0, 5, 8), &MembershipBatch::default()).await, places[0]);
     held(generation.commit_membership(fence(1, 0, 3), &MembershipBatch::default()).await, places[1]);
-    held(generation.commit_timeline(fence(0, 0, 8), &[]).await, places[2]);
+    held(generation.commit_timeline(fence(0, 0, 8), &TimelineBatch::default()).await, places[2]);
     let elsewhere = generation.commit_membership(fence(0, 4, 8), &MembershipBatch::default()).await;
     assert!(matches!(elsewhere, Err(StoreError::Fenced { .. })), "{elsewhere:?}");
     generation.commit_membership(fence(0, 5, 7), &MembershipBatch::default()).await.unwrap();
@@ -72,7 +73,7 @@ async fn a_hold_is_not_passed<P: Place>(make: &impl AsyncFn() -> P) {
     generation.commit_membership(fence(0, 7, 8), &MembershipBatch::default()).await.unwrap();
     generation.release().await.unwrap();
     generation.commit_membership(fence(0, 8, 20), &MembershipBatch::default()).await.unwrap();
-    generation.commit_timeline(fence(0, 0, 8), &[]).await.unwrap();
+    generation.commit_timeline(fence(0, 0, 8), &TimelineBatch::default()).await.unwrap();
 }
 
 async fn a_hold_ends_by_itself<P: Place>(make: &impl AsyncFn() -> P) {

@@ -7,10 +7,12 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use weir_event::{ProfileId, Stream};
 
+use super::baskets;
 use super::errors::sort_in;
 use super::schema::{Schema, Text};
 use super::sessions::Session;
 use super::states::profile_row;
+use crate::baskets::BasketRow;
 use crate::contents::{Contents, Table, TableRow};
 use crate::error::StoreError;
 use crate::model::{
@@ -95,6 +97,10 @@ const fn select(table: Table) -> &'static str {
         Table::Quarantine => "SELECT stream, partition, log_offset, reason, record FROM @quarantine",
         Table::Records => "SELECT partition, log_offset, record FROM @records",
         Table::TimelineNew => "SELECT workspace, profile, place, partition, log_offset FROM @timeline_new",
+        Table::Baskets => "SELECT workspace, profile, state FROM @baskets",
+        Table::Removals => "SELECT workspace, draft, place, profile, product, removal FROM @removals",
+        Table::RemovalDays => "SELECT workspace, block, bucket, partition, cells FROM @removal_days",
+        Table::BasketCounts => "SELECT partition, workspace, what, n FROM @basket_counts",
         Table::Timeline => "SELECT workspace, profile, place, partition, log_offset FROM @timeline",
     }
 }
@@ -114,7 +120,10 @@ fn read(table: Table, row: &PgRow) -> Result<TableRow, StoreError> {
         Table::ProfileSpansNew | Table::ProfileSpans => TableRow::ProfileSpan(span(row), row.get(4)),
         Table::SpanTree => TableRow::Tree(partition(0), tree(row)),
         Table::Scores => TableRow::Score(score(row)?),
-        Table::Counts => TableRow::Count(partition(0), count(row, 1)?),
+        Table::Counts | Table::BasketCounts => TableRow::Count(partition(0), count(row, 1)?),
+        Table::Baskets => TableRow::Basket(BasketRow { key: key(row), state: row.get(2) }),
+        Table::Removals => TableRow::Removal(baskets::removal(row)),
+        Table::RemovalDays => TableRow::RemovalDays(baskets::days_row(row)?),
         Table::NotAdmitted => TableRow::NotAdmitted(partition(0), unsigned(1)),
         Table::Quarantine => TableRow::Quarantined(quarantined(row)?),
         Table::Records => TableRow::Record(partition(0), unsigned(1), row.get(2)),

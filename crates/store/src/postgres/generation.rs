@@ -16,12 +16,13 @@ use super::schema::{Schema, Text};
 use super::sessions::{Session, Sessions};
 use super::timeline::PgTimeline;
 use super::view::PgView;
-use super::{membership, positions, states, timeline, view};
+use super::{baskets, membership, positions, states, timeline, view};
+use crate::baskets::{BasketMemory, BasketRow, DaysKey, DaysRow};
 use crate::contents::Contents;
 use crate::error::StoreError;
 use crate::model::{
     Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress, Projection,
-    Quarantined, TimelineRow,
+    Quarantined, TimelineBatch,
 };
 use crate::traits::{FoldMemory, Generation, Paused, Standstill, TableWriter, TimelineView, View};
 
@@ -31,6 +32,7 @@ pub(super) struct Statements {
     pub(super) states: states::Statements,
     pub(super) membership: membership::Statements,
     pub(super) timeline: timeline::Statements,
+    pub(super) baskets: baskets::Statements,
     pub(super) view: view::Statements,
     pub(super) not_admitted: Text,
     begin: Text,
@@ -43,6 +45,7 @@ impl Statements {
             states: states::Statements::new(schema),
             membership: membership::Statements::new(schema),
             timeline: timeline::Statements::new(schema),
+            baskets: baskets::Statements::new(schema),
             view: view::Statements::new(schema),
             not_admitted: schema.text(
                 "SELECT log_offset FROM @not_admitted WHERE partition = $1 AND log_offset >= $2 AND log_offset < $3
@@ -204,6 +207,21 @@ impl FoldMemory for PgGeneration {
 }
 
 #[async_trait]
+impl BasketMemory for PgGeneration {
+    async fn baskets(&self, keys: &[ProfileKey]) -> Result<Vec<BasketRow>, StoreError> {
+        let (mut session, _) = self.open(&self.statements.positions.view).await?;
+        let rows = session.rows(self.statements.baskets.rows_of(keys)).await;
+        Ok(rows.map_err(self.failed("reading baskets"))?.iter().map(baskets::basket).collect())
+    }
+
+    async fn removal_days(&self, keys: &[DaysKey]) -> Result<Vec<DaysRow>, StoreError> {
+        let (mut session, _) = self.open(&self.statements.positions.view).await?;
+        let rows = session.rows(self.statements.baskets.days_of(keys)).await;
+        rows.map_err(self.failed("reading sums of removals"))?.iter().map(baskets::days_row).collect()
+    }
+}
+
+#[async_trait]
 impl TableWriter for PgGeneration {
     async fn claim(&self, projection: Projection, partition: u32, owner: Uuid) -> Result<u64, StoreError> {
         let claimed = self.statements.positions.claim(&self.links.steering, projection, partition, owner).await;
@@ -244,10 +262,12 @@ impl TableWriter for PgGeneration {
         self.commit(session).await
     }
 
-    async fn commit_timeline(&self, fence: Fence, rows: &[TimelineRow]) -> Result<(), StoreError> {
+    async fn commit_timeline(&self, fence: Fence, batch: &TimelineBatch) -> Result<(), StoreError> {
         let mut session = self.begin(Projection::Timeline, fence).await?;
-        let written = self.statements.timeline.commit(&mut session, rows).await;
+        let written = self.statements.timeline.commit(&mut session, &batch.rows).await;
         written.map_err(self.failed("writing the timeline"))?;
+        let written = self.statements.baskets.commit(&mut session, fence, &batch.baskets).await;
+        written.map_err(self.failed("writing baskets"))?;
         self.commit(session).await
     }
 

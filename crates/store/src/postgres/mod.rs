@@ -5,6 +5,7 @@
 //! server the last of them may be missing, their positions with them, and are folded again. What the store as a whole
 //! knows is waited for, and with it all that was committed before: the server's log is one.
 
+mod baskets;
 mod contents;
 mod copy;
 mod errors;

@@ -24,7 +24,10 @@ const FILL: &str = "
     INSERT INTO T.control SELECT g, '' FROM generate_series(1, 20000) g;
     INSERT INTO T.state_redo SELECT g % 3, g, '' FROM generate_series(1, 20000) g;
     INSERT INTO T.records SELECT g % 3, g, '' FROM generate_series(1, 20000) g;
-    INSERT INTO T.timeline SELECT gen_random_uuid(), 1, int8send(g), g % 3, g FROM generate_series(1, 20000) g;";
+    INSERT INTO T.timeline SELECT gen_random_uuid(), 1, int8send(g), g % 3, g FROM generate_series(1, 20000) g;
+    INSERT INTO T.baskets SELECT 1, gen_random_uuid(), '' FROM generate_series(1, 20000) g;
+    INSERT INTO T.removals SELECT g % 3, g % 2 = 0, int8send(g), gen_random_uuid(), 'p' || g % 99, '' FROM generate_series(1, 20000) g;
+    INSERT INTO T.removal_days SELECT g % 3, g / 640, g / 10 % 64, g % 10, '' FROM generate_series(1, 20000) g;";
 
 const RANGE: &str = "((segment = $1) AND (past = $2) AND (enters_at <= $3))";
 const SPANS_AFTER: &str =
@@ -32,10 +35,12 @@ const SPANS_AFTER: &str =
 const END_AFTER: &str =
     "((segment = $1) AND (past = $2) AND (enters_at <= $3) AND (ROW(enters_at, profile) > ROW($5, $6)))";
 const STRETCH: &str = "((segment = $1) AND (level = $2) AND (bucket >= $3) AND (bucket < $4))";
+const DAYS: &str =
+    "((workspace = k.workspace) AND (block = k.block) AND (bucket = k.bucket) AND (partition = k.partition))";
 const PROFILE: &str = "((workspace = k.workspace) AND (profile = k.profile))";
 
 fn statements(of: &Statements) -> Vec<(&Text, &'static str)> {
-    let Statements { states, membership, timeline, view, not_admitted, .. } = of;
+    let Statements { states, membership, timeline, baskets, view, not_admitted, .. } = of;
     vec![
         (&view.spans[0], RANGE),
         (&view.spans[1], SPANS_AFTER),
@@ -66,6 +71,25 @@ fn statements(of: &Statements) -> Vec<(&Text, &'static str)> {
         (&timeline.latest, "((partition = timeline.partition) AND (log_offset = timeline.log_offset))"),
         (&timeline.latest, "((profile = $1) AND (workspace = $2))"),
         (&timeline.before, "((profile = $1) AND (workspace = $2) AND (place < $4))"),
+        (&baskets.read, PROFILE),
+        // By either index: both hold all of the key.
+        (&baskets.gone, "AND (place = k.place) AND (profile = k.profile)"),
+        (&baskets.read_days, DAYS),
+        (&baskets.days_gone, DAYS),
+        (&baskets.list[0][0], "((workspace = $1) AND (draft = $2) AND (place >= $3) AND (place < $4))"),
+        (
+            &baskets.list[0][1],
+            "((workspace = $1) AND (draft = $2) AND (place >= $3) AND (ROW(place, profile, product) < ROW($6, $7, $8)))",
+        ),
+        (
+            &baskets.list[1][0],
+            "((workspace = $1) AND (product = $6) AND (draft = $2) AND (place >= $3) AND (place < $4))",
+        ),
+        (
+            &baskets.list[1][1],
+            "((workspace = $1) AND (product = $6) AND (draft = $2) AND (place >= $3) AND (ROW(place, profile) < ROW($7, $8)))",
+        ),
+        (&baskets.cells, "((workspace = $1) AND (block = $2))"),
         (not_admitted, "((partition = $1) AND (log_offset >= $2) AND (log_offset < $3))"),
     ]
 }

@@ -16,9 +16,10 @@ use crate::model::GenerationId;
 const STORE: &str = include_str!("../../../../migrations/postgres/store/0001_generations.sql");
 const TABLES: &str = include_str!("../../../../migrations/postgres/generation/0001_tables.sql");
 const TIMELINE: &str = include_str!("../../../../migrations/postgres/timeline/0001_timeline.sql");
+const BASKETS: &str = include_str!("../../../../migrations/postgres/timeline/0002_baskets.sql");
 
 /// Tables are disposable: a schema of another version is not migrated but filled anew. Raised with every new migration.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const STORE_MARK: &str = "Weir store, version ";
 const GENERATION_MARK: &str = "Weir generation, version ";
 
@@ -103,7 +104,7 @@ pub(super) async fn make_store(session: &mut Session, schema: &Schema) -> Result
 
 /// Makes a generation's tables.
 pub(super) async fn make_generation(session: &mut Session, schema: &Schema) -> Result<(), sqlx::Error> {
-    make(session, schema, &[TABLES, TIMELINE], GENERATION_MARK).await
+    make(session, schema, &[TABLES, TIMELINE, BASKETS], GENERATION_MARK).await
 }
 
 async fn make(session: &mut Session, schema: &Schema, tables: &[&str], mark: &str) -> Result<(), sqlx::Error> {
@@ -134,7 +135,7 @@ pub(super) async fn generations(
            AND obj_description(n.oid, 'pg_namespace') LIKE $2 || '%'",
     );
     let rows = session.rows(query.bind(store.name().to_owned()).bind(GENERATION_MARK)).await?;
-    let wanted = table_names(&[TABLES, TIMELINE]);
+    let wanted = table_names(&[TABLES, TIMELINE, BASKETS]);
     let generation = |row: &PgRow| {
         let number: String = row.get(0);
         let tables: Vec<String> = row.get(2);

@@ -7,8 +7,8 @@ use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Row as _, Transaction};
 use weir_event::Stream;
 
-use super::positions;
 use super::rows::profile_id;
+use super::{baskets, positions};
 use crate::contents::{Contents, Table, TableRow};
 use crate::error::StoreError;
 use crate::model::{
@@ -34,7 +34,13 @@ impl Contents for SqliteContents {
 
     fn rows(&mut self, table: Table) -> BoxStream<'_, Result<TableRow, StoreError>> {
         let file = match table {
-            Table::Records | Table::TimelineNew | Table::Timeline => &mut self.timeline,
+            Table::Records
+            | Table::TimelineNew
+            | Table::Timeline
+            | Table::Baskets
+            | Table::Removals
+            | Table::RemovalDays
+            | Table::BasketCounts => &mut self.timeline,
             _ => &mut self.tables,
         };
         let rows = sqlx::query(select(table)).fetch(&mut **file);
@@ -62,6 +68,10 @@ const fn select(table: Table) -> &'static str {
         Table::Quarantine => "SELECT stream, partition, log_offset, reason, record FROM quarantine",
         Table::Records => "SELECT partition, log_offset, record FROM records",
         Table::TimelineNew => "SELECT workspace, profile, place, partition, log_offset FROM timeline_new",
+        Table::Baskets => "SELECT workspace, profile, state FROM baskets",
+        Table::Removals => "SELECT workspace, draft, place, profile, product, removal FROM removals",
+        Table::RemovalDays => "SELECT workspace, block, bucket, partition, cells FROM removal_days",
+        Table::BasketCounts => "SELECT partition, workspace, what, n FROM basket_counts",
         Table::Timeline => "SELECT workspace, profile, place, partition, log_offset FROM timeline",
     }
 }
@@ -87,7 +97,10 @@ fn read(table: Table, row: &SqliteRow) -> Result<TableRow, StoreError> {
         Table::ProfileSpansNew | Table::ProfileSpans => TableRow::ProfileSpan(span(row)?, row.get(4)),
         Table::SpanTree => TableRow::Tree(row.get(0), tree(row)),
         Table::Scores => TableRow::Score(score(row)?),
-        Table::Counts => TableRow::Count(row.get(0), count(row)?),
+        Table::Counts | Table::BasketCounts => TableRow::Count(row.get(0), count(row)?),
+        Table::Baskets => TableRow::Basket(baskets::basket(row)?),
+        Table::Removals => TableRow::Removal(baskets::removal(row)?),
+        Table::RemovalDays => TableRow::RemovalDays(baskets::days_row(row)),
         Table::NotAdmitted => TableRow::NotAdmitted(row.get(0), unsigned(1)),
         Table::Quarantine => TableRow::Quarantined(Quarantined {
             stream: Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?,
@@ -108,7 +121,7 @@ fn read(table: Table, row: &SqliteRow) -> Result<TableRow, StoreError> {
 }
 
 /// Of the columns workspace and profile, in front.
-fn key(row: &SqliteRow) -> Result<ProfileKey, StoreError> {
+pub(super) fn key(row: &SqliteRow) -> Result<ProfileKey, StoreError> {
     Ok(ProfileKey { workspace: row.get::<i64, _>(0).cast_unsigned(), profile: profile_id(row.get(1))? })
 }
 
@@ -132,7 +145,8 @@ fn score(row: &SqliteRow) -> Result<ScoreRow, StoreError> {
     Ok(ScoreRow { score: row.get(0), points: place::to_points(points), profile: profile_id(row.get(2))? })
 }
 
-fn count(row: &SqliteRow) -> Result<CountRow, StoreError> {
+/// A count from the columns workspace, name and number after the first.
+pub(super) fn count(row: &SqliteRow) -> Result<CountRow, StoreError> {
     let name: &str = row.get(2);
     let what =
         Count::ALL.into_iter().find(|what| what.name() == name).ok_or(StoreError::Damaged("an unknown count"))?;

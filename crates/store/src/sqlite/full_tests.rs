@@ -61,10 +61,10 @@ async fn a_full_disk_stops_a_batch_and_no_later_one() {
         assert_eq!(tables.progress().await.unwrap()[0].next, at);
     }
     leave_room(&generation.timeline.writer, 2).await;
-    let refused = tables.commit_timeline(fence(0, 1), &records(1_000)).await;
+    let refused = tables.commit_timeline(fence(0, 1), &records(1_000).into()).await;
     assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
     leave_room(&generation.timeline.writer, 100_000).await;
-    tables.commit_timeline(fence(0, 1), &records(1_000)).await.unwrap();
+    tables.commit_timeline(fence(0, 1), &records(1_000).into()).await.unwrap();
     assert_eq!(tables.timeline().await.unwrap().events(key(7), None, 9).await.unwrap().len(), 1);
 }
 

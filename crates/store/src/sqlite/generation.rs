@@ -15,17 +15,21 @@ use super::standstill::Held;
 use super::timeline::SqliteTimeline;
 use super::view::SqliteView;
 use super::waiting::Waiting;
-use super::{membership, positions, states, timeline};
+use super::{baskets, membership, positions, states, timeline};
+use crate::baskets::{BasketMemory, BasketRow, DaysKey, DaysRow};
 use crate::contents::Contents;
 use crate::error::StoreError;
 use crate::model::{
     Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress, Projection,
-    Quarantined, TimelineRow,
+    Quarantined, TimelineBatch,
 };
 use crate::traits::{FoldMemory, Generation, Paused, Standstill, TableWriter, TimelineView, View};
 
 pub(super) const TABLES: &str = include_str!("../../../../migrations/sqlite/generation/0001_tables.sql");
-pub(super) const TIMELINE: &str = include_str!("../../../../migrations/sqlite/timeline/0001_timeline.sql");
+pub(super) const TIMELINE: &str = concat!(
+    include_str!("../../../../migrations/sqlite/timeline/0001_timeline.sql"),
+    include_str!("../../../../migrations/sqlite/timeline/0002_baskets.sql"),
+);
 
 /// The offsets of a range that were not admitted.
 pub(super) const NOT_ADMITTED: &str = "SELECT log_offset FROM not_admitted
@@ -137,6 +141,17 @@ impl FoldMemory for SqliteGeneration {
 }
 
 #[async_trait]
+impl BasketMemory for SqliteGeneration {
+    async fn baskets(&self, keys: &[ProfileKey]) -> Result<Vec<BasketRow>, StoreError> {
+        baskets::read(&mut *self.timeline.view().await?, keys).await
+    }
+
+    async fn removal_days(&self, keys: &[DaysKey]) -> Result<Vec<DaysRow>, StoreError> {
+        baskets::read_days(&mut *self.timeline.view().await?, keys).await
+    }
+}
+
+#[async_trait]
 impl Standstill for SqliteGeneration {
     async fn pause(&self) -> Result<Box<dyn Paused>, StoreError> {
         Ok(Box::new(Held::take(&self.tables, &self.timeline).await?))
@@ -210,11 +225,13 @@ impl TableWriter for SqliteGeneration {
         self.commit(transaction).await
     }
 
-    async fn commit_timeline(&self, fence: Fence, rows: &[TimelineRow]) -> Result<(), StoreError> {
+    async fn commit_timeline(&self, fence: Fence, batch: &TimelineBatch) -> Result<(), StoreError> {
         let mut transaction = self.timeline.begin().await?;
         positions::pass(&mut transaction, Projection::Timeline, fence).await?;
-        let written = timeline::write(&mut transaction, &self.waiting_places, rows).await;
+        let written = timeline::write(&mut transaction, &self.waiting_places, &batch.rows).await;
         written.map_err(|e| StoreError::from_sqlx("writing the timeline", e))?;
+        let written = baskets::write(&mut transaction, fence, &batch.baskets).await;
+        written.map_err(|e| StoreError::from_sqlx("writing baskets", e))?;
         self.commit(transaction).await
     }
 

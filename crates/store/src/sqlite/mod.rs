@@ -5,6 +5,7 @@
 //! Tables can be rebuilt from the log, so a generation's files are written with `synchronous=NORMAL`: after a power cut
 //! the last batches may be missing, their positions with them, and are folded again. `PATH` itself is synced.
 
+mod baskets;
 mod contents;
 mod files;
 #[cfg(test)]

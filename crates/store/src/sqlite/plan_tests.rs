@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::files::File;
 use super::waiting::Waiting;
-use super::{generation, membership, states, timeline, view};
+use super::{baskets, generation, membership, states, timeline, view};
 
 async fn plan(pool: &SqlitePool, statement: &str) -> Vec<String> {
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
@@ -27,7 +27,8 @@ async fn check(pool: &SqlitePool, statements: &[(String, &str)]) {
             };
             assert!(!step.starts_with("SCAN") || ours(step), "{statement}: {plan:?}");
             // A page's rows may be put in order once they are picked.
-            let page = statement.ends_with("ORDER BY t.place DESC, t.partition DESC, t.log_offset DESC");
+            let page = statement.ends_with("ORDER BY t.place DESC, t.partition DESC, t.log_offset DESC")
+                || statement.contains("UNION ALL SELECT * FROM (SELECT workspace, draft");
             assert!(page || !step.contains("TEMP B-TREE"), "{statement}: {plan:?}");
         }
     }
@@ -79,11 +80,30 @@ fn moving(waiting: &Waiting) -> Vec<(String, &'static str)> {
 async fn statements_over_the_timeline_seek() {
     let directory = TempDir::new().unwrap();
     let file = open(directory.path(), generation::TIMELINE).await;
-    let statements = [
+    let mut statements = vec![
         (timeline::events_query(true), "(profile=? AND workspace=? AND place<?)"),
         (timeline::events_query(true), "(partition=? AND log_offset=?)"),
         (timeline::events_query(false), "(profile=? AND workspace=?)"),
+        (baskets::CELLS.to_owned(), "(workspace=? AND block>? AND block<?)"),
     ];
+    for rows in [1, 512] {
+        statements.extend([
+            (baskets::READ.statement(rows), "(workspace=? AND profile=?)"),
+            (baskets::READ_DAYS.statement(rows), "(workspace=? AND block=? AND bucket=? AND partition=?)"),
+            (baskets::DAYS_GONE.statement(rows), "(workspace=? AND block=? AND bucket=? AND partition=?)"),
+            (baskets::GONE.statement(rows), "(workspace=? AND draft=? AND place=? AND profile=? AND product=?)"),
+        ]);
+    }
+    for (product, after, seek) in [
+        (false, false, "(workspace=? AND draft=? AND place>? AND place<?)"),
+        (false, true, "(workspace=? AND draft=? AND place>? AND (place,profile,product)<(?,?,?))"),
+        (true, false, "(workspace=? AND product=? AND draft=? AND place>? AND place<?)"),
+        (true, true, "(workspace=? AND product=? AND draft=? AND place>? AND (place,profile)<(?,?))"),
+    ] {
+        for draft in [None, Some(true), Some(false)] {
+            statements.push((baskets::removals_query(draft, product, after), seek));
+        }
+    }
     check(&file.readers, &statements).await;
     check(&file.readers, &moving(&timeline::waiting_places())).await;
 }

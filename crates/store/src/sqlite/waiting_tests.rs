@@ -64,8 +64,8 @@ async fn rows_move_as_they_come() {
                 next: at + 40,
                 newest_receipt: None,
             };
-            assert!(generation.commit_timeline(fence(at + 1), &rows).await.is_err());
-            generation.commit_timeline(fence(at), &rows).await.unwrap();
+            assert!(generation.commit_timeline(fence(at + 1), &rows.clone().into()).await.is_err());
+            generation.commit_timeline(fence(at), &rows.into()).await.unwrap();
             at += 40;
         }
         let file = &store.known().get(id).unwrap().timeline;

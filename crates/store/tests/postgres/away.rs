@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 use weir_store::{
     Count, CountRow, Fence, Generation, LogEnds as _, MembershipBatch, PgStore, Purpose, Store as _, StoreError,
+    TimelineBatch,
 };
 
 use super::place::{Database, fence, until};
@@ -72,7 +73,7 @@ async fn a_server_that_comes_back_is_used_again() {
         assert_eq!(store.live().await.unwrap().unwrap().id(), generation.id());
         assert_eq!(counts(&*generation).await[0].n, i64::try_from(round).unwrap() + 1);
         changes.mark_unchanged();
-        other.commit_timeline(fence(0, round, round + 1), &[]).await.unwrap();
+        other.commit_timeline(fence(0, round, round + 1), &TimelineBatch::default()).await.unwrap();
         changes.changed().await.unwrap();
     }
 }

@@ -7,7 +7,7 @@ use weir_event::ProfileId;
 use weir_store::conformance::{Place as _, Random};
 use weir_store::{
     Card, Count, CountRow, Generation, LogEnds as _, MembershipBatch, ProfileKey, Projection, Purpose, Rebuilds as _,
-    SpanKey, SpanRow, Store as _, StoreError, count, tree,
+    SpanKey, SpanRow, Store as _, StoreError, TimelineBatch, count, tree,
 };
 
 use super::place::{Database, fence, until};
@@ -121,7 +121,10 @@ async fn writers_on_different_partitions_do_not_wait_for_each_other_in_circles()
             for round in 0..ROUNDS {
                 let batch = batch(&mut random, partition, round);
                 generation.commit_membership(fence(partition, round, round + 1), &batch).await.unwrap();
-                generation.commit_timeline(fence(partition, round, round + 1), &[]).await.unwrap();
+                generation
+                    .commit_timeline(fence(partition, round, round + 1), &TimelineBatch::default())
+                    .await
+                    .unwrap();
             }
         }));
     }

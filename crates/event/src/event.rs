@@ -1,10 +1,9 @@
 //! An event as the fold sees it, and the order of events.
 
-use weir_event::{Envelope, Identifier};
-
 use serde_json::value::RawValue;
 
 use crate::codec::{Damaged, Reader, put_bytes, put_u64};
+use crate::{Envelope, Identifier};
 
 /// An admitted event.
 #[derive(Clone, Debug)]
@@ -40,8 +39,8 @@ impl EventKey {
         self != other && (self.at, self.time) >= (other.at, other.time)
     }
 
-    /// About 27 bytes for an id that is a UUID, which most are: those are kept as 16 bytes.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    /// Appends its bytes: about 27 for an id that is a UUID, which most are: those are kept as 16 bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.at.to_be_bytes());
         put_u64(out, self.time.wrapping_sub(self.at).cast_unsigned());
         put_u64(out, self.received.wrapping_sub(self.at).cast_unsigned());
@@ -54,7 +53,11 @@ impl EventKey {
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// The bytes are something else.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
         let at = i64::from_be_bytes(reader.array()?);
         let time = at.wrapping_add(reader.u64()?.cast_signed());
         let received = at.wrapping_add(reader.u64()?.cast_signed());

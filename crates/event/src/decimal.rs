@@ -5,10 +5,12 @@
 
 use std::fmt;
 
+use crate::codec::{Damaged, Reader};
+
 /// A decimal number with nine digits after the point.
 ///
 /// ```
-/// use weir_segment::Decimal;
+/// use weir_event::Decimal;
 /// let sum = Decimal::parse("0.7").unwrap().checked_add(Decimal::parse("1e-1").unwrap()).unwrap();
 /// assert!(sum >= Decimal::parse("0.8").unwrap());
 /// assert_eq!(sum.to_string(), "0.8");
@@ -20,10 +22,16 @@ const DIGITS: i64 = 9;
 const UNIT: i128 = 1_000_000_000;
 /// A number of this size or more is no decimal of ours: 10^18, in billionths.
 const BOUND: i128 = 1_000_000_000_000_000_000 * UNIT;
+/// In front of a number that is written as it is.
+const WHOLE: u8 = 15;
+/// What a mantissa with so many digits after the point is multiplied with.
+const POWERS: [i128; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
 impl Decimal {
     /// Zero.
     pub const ZERO: Decimal = Decimal(0);
+    /// One.
+    pub const ONE: Decimal = Decimal(UNIT);
 
     /// Reads a JSON number. `None` for 10^18 or more in size: to every comparison such a number is of another type.
     pub fn parse(number: &str) -> Option<Self> {
@@ -48,6 +56,74 @@ impl Decimal {
     /// The sum, or `None` past the range of i128.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
+    }
+
+    /// The sum, at most the largest number that there is.
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, at least the smallest number that there is.
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// The product, rounded half even; `None` where it is 10^18 or more in size.
+    pub fn checked_mul(self, other: Self) -> Option<Self> {
+        let (whole, part) = (self.0.unsigned_abs() / UNIT.unsigned_abs(), self.0.unsigned_abs() % UNIT.unsigned_abs());
+        let other_size = other.0.unsigned_abs();
+        let fraction = part.checked_mul(other_size)?;
+        let (more, rest) = (fraction / UNIT.unsigned_abs(), fraction % UNIT.unsigned_abs());
+        let size = whole.checked_mul(other_size)?.checked_add(more)?;
+        let half = UNIT.unsigned_abs() / 2;
+        let up = rest > half || (rest == half && size % 2 == 1);
+        let size = i128::try_from(size + u128::from(up)).ok().filter(|size| *size < BOUND)?;
+        Some(Self(if (self.0 < 0) != (other.0 < 0) { -size } else { size }))
+    }
+
+    /// Appends its bytes: one for small whole numbers, three for most prices.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let (mut mantissa, mut digits) = (self.0, DIGITS as u128);
+        while digits > 0 && mantissa % 10 == 0 {
+            (mantissa, digits) = (mantissa / 10, digits - 1);
+        }
+        let folded = (mantissa << 1 ^ mantissa >> 127).cast_unsigned();
+        if folded >> 124 != 0 {
+            out.push(WHOLE);
+            out.extend_from_slice(&self.0.to_be_bytes());
+            return;
+        }
+        let mut value = folded << 4 | digits;
+        while value >= 0x80 {
+            out.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// The bytes are something else.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let mut byte = reader.u8()?;
+        if byte == WHOLE {
+            return Ok(Self(i128::from_be_bytes(reader.array()?)));
+        }
+        let (mut value, mut shift) = (u128::from(byte & 0x7f), 7);
+        while byte >= 0x80 {
+            byte = reader.u8()?;
+            if shift > 126 {
+                return Err(Damaged("a number has too many bytes"));
+            }
+            value |= u128::from(byte & 0x7f) << shift;
+            shift += 7;
+        }
+        let power = usize::try_from(value & 15).ok().and_then(|digits| POWERS.get(digits));
+        let power = power.ok_or(Damaged("a number has too many digits"))?;
+        let folded = value >> 4;
+        let mantissa = (folded >> 1).cast_signed() ^ -((folded & 1).cast_signed());
+        mantissa.checked_mul(*power).map(Self).ok_or(Damaged("a number is out of range"))
     }
 
     /// Billionths; the form that state bytes and tables keep.
@@ -142,6 +218,26 @@ mod tests {
     }
 
     #[test]
+    fn products_are_exact_or_none() {
+        let product = |a, b| Decimal::parse(a).unwrap().checked_mul(Decimal::parse(b).unwrap());
+        assert_eq!(product("19.99", "3").unwrap().to_string(), "59.97");
+        assert_eq!(product("0.00000001", "0.05").unwrap().to_string(), "0");
+        assert_eq!(product("0.00000001", "0.15").unwrap().to_string(), "0.000000002");
+        assert_eq!(product("-999999999999999999", "1").unwrap().to_string(), "-999999999999999999");
+        assert_eq!(product("1000000000", "1000000000"), None);
+        assert_eq!(product("999999999999999999", "999999999999999999"), None);
+    }
+
+    #[test]
+    fn small_numbers_take_few_bytes() {
+        for (number, bytes) in [("0", 1), ("3", 1), ("19.99", 3), ("0.000000001", 1), ("-1", 1)] {
+            let mut out = Vec::new();
+            Decimal::parse(number).unwrap().write(&mut out);
+            assert_eq!(out.len(), bytes, "{number}");
+        }
+    }
+
+    #[test]
     fn a_number_of_a_quintillion_is_of_another_type() {
         for number in
             ["1e18", "-1e18", "1000000000000000000", "1e99999999999999999999", "999999999999999999.9999999999"]
@@ -155,6 +251,27 @@ mod tests {
         fn prints_what_it_reads(billionths in -(BOUND - 1)..BOUND) {
             let decimal = Decimal(billionths);
             prop_assert_eq!(Decimal::parse(&decimal.to_string()), Some(decimal));
+        }
+
+        #[test]
+        fn is_read_as_written(any: i128, small in -5_000_i128..5_000, zeros in 0_u32..12) {
+            for billionths in [any, small * 10_i128.pow(zeros)] {
+                let mut bytes = Vec::new();
+                Decimal(billionths).write(&mut bytes);
+                let mut reader = Reader(&bytes);
+                prop_assert_eq!(Decimal::read(&mut reader), Ok(Decimal(billionths)));
+                prop_assert!(reader.finish().is_ok());
+            }
+        }
+
+        #[test]
+        fn a_product_is_that_of_the_digits(a in -1_000_000_000_000_000_000_i128..1_000_000_000_000_000_000, b in -1_000_000_000_000_000_000_i128..1_000_000_000_000_000_000) {
+            // Small enough for one division of the whole product.
+            let product = a * b;
+            let (size, rest) = (product.unsigned_abs() / 1_000_000_000, product.unsigned_abs() % 1_000_000_000);
+            let size = (size + u128::from(rest > 500_000_000 || (rest == 500_000_000 && size % 2 == 1))).cast_signed();
+            let expected = if product < 0 { -size } else { size };
+            prop_assert_eq!(Decimal(a).checked_mul(Decimal(b)), Some(Decimal(expected)));
         }
     }
 }

@@ -1,0 +1,261 @@
+//! A product's removals of one day, added up.
+
+use std::collections::BTreeMap;
+
+use weir_event::Decimal;
+use weir_event::codec::{Damaged, Reader, put_u64};
+
+use super::{Cells, Sink};
+use crate::removal::Removal;
+
+/// Which removals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Those that no order has come after.
+    Draft,
+    /// The others.
+    CheckedOut,
+    /// Both.
+    All,
+}
+
+/// Removals of one class, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub times: i64,
+    /// How much went out, in billionths. Sums wrap around, so that what was added can be taken away: it takes 10^11
+    /// removals of the largest quantity to get there.
+    pub quantity: i128,
+    /// By currency: how many have a value, and what it comes to in billionths.
+    pub amounts: BTreeMap<Option<String>, (i64, i128)>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, removal: &Removal, sign: i64) {
+        self.times += sign;
+        self.quantity = self.quantity.wrapping_add(removal.quantity.billionths().wrapping_mul(sign.into()));
+        if let Some(value) = removal.value() {
+            let amount = self.amounts.entry(removal.currency().map(str::to_owned)).or_default();
+            amount.0 += sign;
+            amount.1 = amount.1.wrapping_add(value.billionths().wrapping_mul(sign.into()));
+        }
+        self.amounts.retain(|_, amount| *amount != (0, 0));
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.times += other.times;
+        self.quantity = self.quantity.wrapping_add(other.quantity);
+        for (currency, (count, amount)) in other.amounts {
+            let own = self.amounts.entry(currency).or_default();
+            own.0 += count;
+            own.1 = own.1.wrapping_add(amount);
+        }
+        self.amounts.retain(|_, amount| *amount != (0, 0));
+    }
+
+    fn is_empty(&self) -> bool {
+        (self.times, self.quantity) == (0, 0) && self.amounts.is_empty()
+    }
+}
+
+/// A product's removals of one day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// Drafts and what was checked out.
+    tallies: [Tally; 2],
+    /// For each [`Class`]: profiles by the day before this one on which they removed the product.
+    profiles: [BTreeMap<Option<i32>, i64>; 3],
+}
+
+impl Cell {
+    pub(super) fn tally(&mut self, class: Class) -> &mut Tally {
+        &mut self.tallies[usize::from(class == Class::CheckedOut)]
+    }
+
+    pub(super) fn count_profile(&mut self, class: Class, before: Option<i32>, sign: i64) {
+        let profiles = &mut self.profiles[class as usize];
+        *profiles.entry(before).or_default() += sign;
+        profiles.retain(|_, count| *count != 0);
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        for (own, other) in self.tallies.iter_mut().zip(other.tallies) {
+            own.merge(other);
+        }
+        for (own, other) in self.profiles.iter_mut().zip(other.profiles) {
+            for (before, count) in other {
+                *own.entry(before).or_default() += count;
+            }
+            own.retain(|_, count| *count != 0);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tallies.iter().all(Tally::is_empty) && self.profiles.iter().all(BTreeMap::is_empty)
+    }
+
+    pub(super) fn currencies(&self) -> impl Iterator<Item = &str> {
+        self.tallies.iter().flat_map(|tally| tally.amounts.keys().flatten()).map(String::as_str)
+    }
+
+    /// Flags, then what they say is there. Mostly a day has one class, and then both classes of profiles are the same.
+    pub(super) fn write(&self, currencies: &[&str], out: &mut Vec<u8>) {
+        let [draft, checked_out, all] = &self.profiles;
+        let is_there = |n: usize| !self.tallies[n].is_empty() || !self.profiles[n].is_empty();
+        let (first, second) = (is_there(0), is_there(1));
+        let alike = (first && !second && draft == all) || (second && !first && checked_out == all);
+        out.push(u8::from(first) | u8::from(second) << 1 | u8::from(alike) << 2);
+        for n in (0..2).filter(|n| is_there(*n)) {
+            let tally = &self.tallies[n];
+            put_i64(out, tally.times);
+            put_amount(out, tally.quantity);
+            put_u64(out, tally.amounts.len() as u64);
+            for (currency, (count, amount)) in &tally.amounts {
+                let number = currency.as_deref().map_or(0, |own| currencies.partition_point(|other| *other < own) + 1);
+                put_u64(out, number as u64);
+                put_i64(out, *count);
+                put_amount(out, *amount);
+            }
+            put_profiles(out, &self.profiles[n]);
+        }
+        if !alike {
+            put_profiles(out, all);
+        }
+    }
+}
+
+fn put_profiles(out: &mut Vec<u8>, profiles: &BTreeMap<Option<i32>, i64>) {
+    put_u64(out, profiles.len() as u64);
+    for (before, count) in profiles {
+        // Days are far from the ends of i32: the number after the day is free to stand for none.
+        put_i64(out, before.map_or(0, |day| if day >= 0 { i64::from(day) + 1 } else { i64::from(day) }));
+        put_i64(out, *count);
+    }
+}
+
+fn put_i64(out: &mut Vec<u8>, value: i64) {
+    put_u64(out, (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned());
+}
+
+fn read_i64(reader: &mut Reader<'_>) -> Result<i64, Damaged> {
+    let value = reader.u64()?;
+    Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
+}
+
+fn put_amount(out: &mut Vec<u8>, billionths: i128) {
+    Decimal::from_billionths(billionths).write(out);
+}
+
+fn read_amount(reader: &mut Reader<'_>) -> Result<i128, Damaged> {
+    Decimal::read(reader).map(Decimal::billionths)
+}
+
+pub(super) fn read<'a>(reader: &mut Reader<'a>, sink: &mut impl Sink<'a>) -> Result<(), Damaged> {
+    let flags = reader.u8()?;
+    if flags > 7 {
+        return Err(Damaged("unknown flags of a cell"));
+    }
+    let alike = flags & 4 != 0;
+    for (class, _) in [(Class::Draft, 1), (Class::CheckedOut, 2)].into_iter().filter(|(_, bit)| flags & bit != 0) {
+        let times = read_i64(reader)?;
+        sink.removed(class, times, read_amount(reader)?);
+        for _ in 0..reader.u64()? {
+            let number = usize::try_from(reader.u64()?).map_err(|_| Damaged("a currency is out of range"))?;
+            let count = read_i64(reader)?;
+            sink.amount(class, number.checked_sub(1), count, read_amount(reader)?);
+        }
+        for _ in 0..reader.u64()? {
+            let (before, count) = read_profiles(reader)?;
+            sink.profiles(class, before, count);
+            if alike {
+                sink.profiles(Class::All, before, count);
+            }
+        }
+    }
+    if !alike {
+        for _ in 0..reader.u64()? {
+            let (before, count) = read_profiles(reader)?;
+            sink.profiles(Class::All, before, count);
+        }
+    }
+    Ok(())
+}
+
+fn read_profiles(reader: &mut Reader<'_>) -> Result<(Option<i32>, i64), Damaged> {
+    let before = match read_i64(reader)? {
+        0 => None,
+        day => {
+            let day = if day > 0 { day - 1 } else { day };
+            Some(i32::try_from(day).map_err(|_| Damaged("a day is out of range"))?)
+        }
+    };
+    Ok((before, read_i64(reader)?))
+}
+
+/// Reads past a cell.
+pub(super) struct Unwanted;
+
+impl Sink<'_> for Unwanted {
+    fn currency(&mut self, _: &str) {}
+    fn product(&mut self, _: &str) {}
+    fn day(&mut self, _: i32) -> bool {
+        false
+    }
+    fn removed(&mut self, _: Class, _: i64, _: i128) {}
+    fn amount(&mut self, _: Class, _: Option<usize>, _: i64, _: i128) {}
+    fn profiles(&mut self, _: Class, _: Option<i32>, _: i64) {}
+}
+
+/// Reads all cells of a row.
+#[derive(Default)]
+pub(super) struct Decoded<'a> {
+    currencies: Vec<&'a str>,
+    product: &'a str,
+    cells: Cells,
+    day: i32,
+    damaged: bool,
+}
+
+impl Decoded<'_> {
+    pub(super) fn finish(self) -> Result<Cells, Damaged> {
+        if self.damaged { Err(Damaged("an amount is of no currency that there is")) } else { Ok(self.cells) }
+    }
+
+    fn cell(&mut self) -> &mut Cell {
+        self.cells.entry((self.product.to_owned(), self.day)).or_default()
+    }
+}
+
+impl<'a> Sink<'a> for Decoded<'a> {
+    fn currency(&mut self, currency: &'a str) {
+        self.currencies.push(currency);
+    }
+
+    fn product(&mut self, product: &'a str) {
+        self.product = product;
+    }
+
+    fn day(&mut self, day: i32) -> bool {
+        self.day = day;
+        true
+    }
+
+    fn removed(&mut self, class: Class, times: i64, quantity: i128) {
+        let tally = self.cell().tally(class);
+        (tally.times, tally.quantity) = (times, quantity);
+    }
+
+    fn amount(&mut self, class: Class, currency: Option<usize>, count: i64, amount: i128) {
+        let currency = match currency.map(|number| self.currencies.get(number)) {
+            None => None,
+            Some(Some(currency)) => Some((*currency).to_owned()),
+            Some(None) => return self.damaged = true,
+        };
+        self.cell().tally(class).amounts.insert(currency, (count, amount));
+    }
+
+    fn profiles(&mut self, class: Class, before: Option<i32>, count: i64) {
+        self.cell().profiles[class as usize].insert(before, count);
+    }
+}

@@ -1,0 +1,196 @@
+//! Baskets, in the timeline's file.
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _};
+use weir_basket::days;
+
+use super::contents::{count, key};
+use super::rows::{Many, id, limit_of, profile_id};
+use super::timeline::SqliteTimeline;
+use crate::baskets::{BasketBatch, BasketRow, BasketView, DaysKey, DaysRow, RemovalKey, RemovalRange, RemovalRow};
+use crate::error::StoreError;
+use crate::model::{CountRow, Fence, ProfileKey};
+use crate::place;
+
+pub(super) const READ: Many = Many {
+    head: "SELECT workspace, profile, state FROM baskets WHERE (workspace, profile) IN (",
+    columns: 2,
+    tail: ")",
+};
+const WRITE: Many = Many {
+    head: "INSERT INTO baskets (workspace, profile, state)",
+    columns: 3,
+    tail: "ON CONFLICT DO UPDATE SET state = excluded.state",
+};
+pub(super) const GONE: Many =
+    Many { head: "DELETE FROM removals WHERE (workspace, draft, place, profile, product) IN (", columns: 5, tail: ")" };
+const REMOVALS: Many = Many {
+    head: "INSERT INTO removals (workspace, draft, place, profile, product, removal)",
+    columns: 6,
+    tail: "ON CONFLICT DO UPDATE SET removal = excluded.removal",
+};
+pub(super) const READ_DAYS: Many = Many {
+    head: "SELECT workspace, block, bucket, partition, cells FROM removal_days
+           WHERE (workspace, block, bucket, partition) IN (",
+    columns: 4,
+    tail: ")",
+};
+pub(super) const DAYS_GONE: Many =
+    Many { head: "DELETE FROM removal_days WHERE (workspace, block, bucket, partition) IN (", columns: 4, tail: ")" };
+const DAYS: Many = Many {
+    head: "INSERT INTO removal_days (workspace, block, bucket, partition, cells)",
+    columns: 5,
+    tail: "ON CONFLICT DO UPDATE SET cells = excluded.cells",
+};
+const COUNTS: Many = Many {
+    head: "INSERT INTO basket_counts (workspace, partition, what, n)",
+    columns: 4,
+    tail: "ON CONFLICT DO UPDATE SET n = n + excluded.n",
+};
+pub(super) const CELLS: &str = "SELECT cells FROM removal_days WHERE workspace = ?1 AND block >= ?2 AND block <= ?3";
+
+/// Writes what a batch does to baskets.
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    fence: Fence,
+    batch: &BasketBatch,
+) -> Result<(), sqlx::Error> {
+    let baskets = WRITE.write(connection, &batch.baskets, |query, row| {
+        query.bind(row.key.workspace.cast_signed()).bind(id(row.key.profile)).bind(row.state.clone())
+    });
+    baskets.await?;
+    let gone = GONE.write(connection, &batch.gone, |query, key| {
+        let query = query.bind(key.workspace.cast_signed()).bind(key.draft).bind(key.place.clone());
+        query.bind(id(key.profile)).bind(key.product.clone())
+    });
+    gone.await?;
+    let removals = REMOVALS.write(connection, &batch.removals, |query, RemovalRow { key, removal }| {
+        let query = query.bind(key.workspace.cast_signed()).bind(key.draft).bind(key.place.clone());
+        query.bind(id(key.profile)).bind(key.product.clone()).bind(removal.clone())
+    });
+    removals.await?;
+    let (days, empty): (Vec<&DaysRow>, Vec<&DaysRow>) = batch.days.iter().partition(|row| !row.cells.is_empty());
+    let gone = DAYS_GONE.write(connection, &empty, |query, row| {
+        let DaysKey { workspace, place, partition } = row.key;
+        query.bind(workspace.cast_signed()).bind(place.block).bind(place.bucket).bind(partition)
+    });
+    gone.await?;
+    let written = DAYS.write(connection, &days, |query, row| {
+        let DaysKey { workspace, place, partition } = row.key;
+        let query = query.bind(workspace.cast_signed()).bind(place.block).bind(place.bucket);
+        query.bind(partition).bind(row.cells.clone())
+    });
+    written.await?;
+    let counts = COUNTS.write(connection, &batch.counts, |query, row| {
+        let workspace = row.workspace.map_or(-1, u64::cast_signed);
+        query.bind(workspace).bind(fence.partition).bind(row.what.name()).bind(row.n)
+    });
+    counts.await
+}
+
+/// The states of profiles.
+pub(super) async fn read(connection: &mut SqliteConnection, keys: &[ProfileKey]) -> Result<Vec<BasketRow>, StoreError> {
+    let rows = READ.read(connection, keys, |query, key| query.bind(key.workspace.cast_signed()).bind(id(key.profile)));
+    let rows = rows.await.map_err(|e| StoreError::from_sqlx("reading baskets", e))?;
+    rows.iter().map(basket).collect()
+}
+
+/// Rows of sums.
+pub(super) async fn read_days(connection: &mut SqliteConnection, keys: &[DaysKey]) -> Result<Vec<DaysRow>, StoreError> {
+    let rows = READ_DAYS.read(connection, keys, |query, key| {
+        let query = query.bind(key.workspace.cast_signed()).bind(key.place.block).bind(key.place.bucket);
+        query.bind(key.partition)
+    });
+    let rows = rows.await.map_err(|e| StoreError::from_sqlx("reading sums of removals", e))?;
+    Ok(rows.iter().map(days_row).collect())
+}
+
+/// A state from the columns workspace, profile and state.
+pub(super) fn basket(row: &SqliteRow) -> Result<BasketRow, StoreError> {
+    Ok(BasketRow { key: key(row)?, state: row.get(2) })
+}
+
+/// A removal from the columns workspace, draft, place, profile, product and removal.
+pub(super) fn removal(row: &SqliteRow) -> Result<RemovalRow, StoreError> {
+    let key = RemovalKey {
+        workspace: row.get::<i64, _>(0).cast_unsigned(),
+        draft: row.get(1),
+        place: row.get(2),
+        profile: profile_id(row.get(3))?,
+        product: row.get(4),
+    };
+    Ok(RemovalRow { key, removal: row.get(5) })
+}
+
+/// Sums from the columns workspace, block, bucket, partition and cells.
+pub(super) fn days_row(row: &SqliteRow) -> DaysRow {
+    let place = days::Place { block: row.get(1), bucket: row.get(2) };
+    let key = DaysKey { workspace: row.get::<i64, _>(0).cast_unsigned(), place, partition: row.get(3) };
+    DaysRow { key, cells: row.get(4) }
+}
+
+/// Removals of a range. ?1 workspace, ?2 from, ?3 to, ?4 how many, ?5 product, ?6 to ?8 the last one before.
+pub(super) fn removals_query(draft: Option<bool>, product: bool, after: bool) -> String {
+    // The end of the range is before the last one: the key must say which of them the index is entered by.
+    let (order, last) = match product {
+        false => ("place DESC, profile DESC, product DESC", "(place, profile, product) < (?6, ?7, ?8)"),
+        true => ("place DESC, profile DESC", "(place, profile) < (?6, ?7)"),
+    };
+    let end = if after { last } else { "place < ?3" };
+    // Of two keys that begin alike the planner, without statistics, prefers the table's own.
+    let (table, of) =
+        if product { ("removals INDEXED BY removals_by_product", "AND product = ?5") } else { ("removals", "") };
+    let part = |draft: bool| {
+        format!(
+            "SELECT * FROM (SELECT workspace, draft, place, profile, product, removal FROM {table}
+             WHERE workspace = ?1 AND draft = {} {of} AND place >= ?2 AND {end} ORDER BY {order} LIMIT ?4)",
+            u8::from(draft)
+        )
+    };
+    match draft {
+        Some(draft) => part(draft),
+        None => {
+            format!("{} UNION ALL {} ORDER BY place DESC, profile DESC, product DESC LIMIT ?4", part(false), part(true))
+        }
+    }
+}
+
+#[async_trait]
+impl BasketView for SqliteTimeline {
+    async fn baskets(&mut self, keys: &[ProfileKey]) -> Result<Vec<BasketRow>, StoreError> {
+        read(&mut self.0, keys).await
+    }
+
+    async fn removals(&mut self, range: &RemovalRange, limit: usize) -> Result<Vec<RemovalRow>, StoreError> {
+        let text = removals_query(range.draft, range.product.is_some(), range.after.is_some());
+        let mut query = sqlx::query(AssertSqlSafe(text))
+            .bind(range.workspace.cast_signed())
+            .bind(place::at(range.from).to_vec())
+            .bind(place::at(range.to).to_vec())
+            .bind(limit_of(limit))
+            .bind(range.product.clone());
+        if let Some((place, profile, product)) = &range.after {
+            query = query.bind(place.clone()).bind(id(*profile)).bind(product.clone());
+        }
+        let rows = query.fetch_all(&mut *self.0).await;
+        let rows = rows.map_err(|e| StoreError::from_sqlx("reading removals", e))?;
+        rows.iter().map(removal).collect()
+    }
+
+    fn removal_cells(&mut self, workspace: u64, blocks: (i32, i32)) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {
+        let query = sqlx::query_scalar(CELLS).bind(workspace.cast_signed()).bind(blocks.0).bind(blocks.1);
+        let cells = query.fetch(&mut *self.0);
+        cells.map(|cells| cells.map_err(|e| StoreError::from_sqlx("reading sums of removals", e))).boxed()
+    }
+
+    async fn basket_counts(&mut self) -> Result<Vec<CountRow>, StoreError> {
+        let rows = sqlx::query("SELECT 0, workspace, what, sum(n) FROM basket_counts GROUP BY workspace, what")
+            .fetch_all(&mut *self.0)
+            .await
+            .map_err(|e| StoreError::from_sqlx("reading counts of baskets", e))?;
+        rows.iter().map(count).collect()
+    }
+}

@@ -1,0 +1,41 @@
+-- What is folded from whole events besides: baskets. Instants are microseconds since 1970, days are counted from 1970-01-01.
+
+-- The basket events of a profile, in their order (weir_basket::History): a late one may change everything after it.
+CREATE TABLE baskets (
+  workspace INTEGER NOT NULL,
+  profile   BLOB    NOT NULL,
+  state     BLOB    NOT NULL,
+  PRIMARY KEY (workspace, profile)
+) STRICT, WITHOUT ROWID;
+
+-- What was taken out of baskets. `place` sorts as the events that did it do, by when first of all.
+CREATE TABLE removals (
+  workspace INTEGER NOT NULL,
+  draft     INTEGER NOT NULL,   -- no order has come after it
+  place     BLOB    NOT NULL,
+  profile   BLOB    NOT NULL,
+  product   TEXT    NOT NULL,
+  removal   BLOB    NOT NULL,   -- weir_basket::Removal
+  PRIMARY KEY (workspace, draft, place, profile, product)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX removals_by_product ON removals (workspace, product, draft, place, profile);
+
+-- The same added up by product and day (weir_basket::days): 32 days and a share of the products in one row. Each partition
+-- has rows of its own, so that no projector waits for another one.
+CREATE TABLE removal_days (
+  workspace INTEGER NOT NULL,
+  block     INTEGER NOT NULL,   -- the day divided by 32
+  bucket    INTEGER NOT NULL,   -- which share of the products
+  partition INTEGER NOT NULL,
+  cells     BLOB    NOT NULL,
+  PRIMARY KEY (workspace, block, bucket, partition)
+) STRICT, WITHOUT ROWID;
+
+-- Events that say nothing to be folded into a basket, and baskets set aside, by workspace and partition.
+CREATE TABLE basket_counts (
+  workspace INTEGER NOT NULL,
+  partition INTEGER NOT NULL,
+  what      TEXT    NOT NULL,
+  n         INTEGER NOT NULL,
+  PRIMARY KEY (workspace, partition, what)
+) STRICT, WITHOUT ROWID;

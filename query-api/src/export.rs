@@ -1,0 +1,129 @@
+//! Whole lists as files: CSV for spreadsheets, and an object a line.
+//!
+//! A list is read page by page while it is sent, from one view, so it is of one instant and takes the memory of a few
+//! pages however long it is. Who stops reading loses the view: an open one keeps the tables from being tidied up.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::Response;
+use bytes::Bytes;
+use futures::stream;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use weir_http::{ListForm, Problem};
+
+/// Rows that are read at once.
+pub(crate) const PAGE: usize = 1_000;
+/// Pages that may wait for the reader.
+const AHEAD: usize = 2;
+/// How long a reader may take nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The sending end of a list under way.
+pub(crate) struct Export(mpsc::Sender<Result<Bytes, Problem>>);
+
+/// The reader has gone, or takes nothing.
+pub(crate) struct Gone;
+
+impl Export {
+    /// An answer whose body is what is sent.
+    pub(crate) fn begin(form: ListForm, name: &str) -> (Self, Response) {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let body =
+            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|part| (part, receiver)) });
+        (Self(sender), response(form, name, Body::from_stream(body)))
+    }
+
+    /// Sends a part of the body.
+    pub(crate) async fn send(&self, part: Vec<u8>) -> Result<(), Gone> {
+        self.0.send_timeout(Ok(part.into()), PATIENCE).await.map_err(|_| Gone)
+    }
+
+    /// Breaks the answer off, so that nobody takes half of a list for the whole.
+    pub(crate) async fn fail(&self, problem: Problem) {
+        tracing::warn!(code = problem.code(), detail = problem.detail(), "an export was broken off");
+        // Who has gone needn't know.
+        self.0.send_timeout(Err(problem), PATIENCE).await.ok();
+    }
+}
+
+/// A whole list that is in memory.
+pub(crate) fn whole(form: ListForm, name: &str, body: Vec<u8>) -> Response {
+    response(form, name, Body::from(body))
+}
+
+fn response(form: ListForm, name: &str, body: Body) -> Response {
+    let (media, ending) = match form {
+        ListForm::Csv => ("text/csv; charset=utf-8", "csv"),
+        ListForm::Ndjson => ("application/x-ndjson", "ndjson"),
+        ListForm::Json => ("application/json", "json"),
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    if let Ok(file) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.{ending}\"")) {
+        response.headers_mut().insert(CONTENT_DISPOSITION, file);
+    }
+    response
+}
+
+/// Rows as lines of JSON.
+pub(crate) fn lines<R: Serialize>(rows: &[R]) -> Result<Vec<u8>, Problem> {
+    let mut out = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut out, row).map_err(|error| Problem::internal(&error))?;
+        out.push(b'\n');
+    }
+    Ok(out)
+}
+
+/// Rows of cells as CSV (RFC 4180).
+pub(crate) fn csv(rows: impl IntoIterator<Item = Vec<Cell>>) -> Result<Vec<u8>, Problem> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    for row in rows {
+        let cells = row.into_iter().map(|cell| cell.0);
+        writer.write_record(cells).map_err(|error| Problem::internal(&error))?;
+    }
+    writer.into_inner().map_err(|error| Problem::internal(error.error()))
+}
+
+/// A cell of a CSV file.
+pub(crate) struct Cell(String);
+
+impl Cell {
+    /// A number, an instant, a name of ours.
+    pub(crate) fn plain(value: impl ToString) -> Self {
+        Self(value.to_string())
+    }
+
+    /// The same, or nothing.
+    pub(crate) fn maybe(value: Option<impl ToString>) -> Self {
+        Self(value.map(|value| value.to_string()).unwrap_or_default())
+    }
+
+    /// Text that somebody sent. A spreadsheet would run it as a formula if it began like one: an apostrophe in front keeps
+    /// it text (OWASP, "CSV Injection").
+    pub(crate) fn text(value: Option<&str>) -> Self {
+        let text = value.unwrap_or_default();
+        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+            Self(format!("'{text}"))
+        } else {
+            Self(text.to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_quoted_and_formulas_are_text() {
+        let row =
+            vec![Cell::plain(-1), Cell::maybe(None::<i64>), Cell::text(Some("a \"b\", c")), Cell::text(Some("=1+1"))];
+        let file = csv([vec![Cell::plain("n"), Cell::plain("m"), Cell::plain("t"), Cell::plain("f")], row]).unwrap();
+        assert_eq!(String::from_utf8(file).unwrap(), "n,m,t,f\r\n-1,,\"a \"\"b\"\", c\",'=1+1\r\n");
+    }
+}

@@ -1,0 +1,204 @@
+//! What was taken out of baskets, by product.
+//!
+//! Bounds that are days read sums by day ([`weir_basket::days`]); others read every removal between them.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::response::Response;
+use futures::TryStreamExt as _;
+use serde::Serialize;
+use weir_basket::Removal;
+use weir_basket::days::{BLOCK_DAYS, Class, DAY, Summary, Sums, day_of};
+use weir_event::{Decimal, ProfileId, Timestamp};
+use weir_http::{ListForm, Problem, Query, list_form};
+use weir_store::{RemovalRange, TimelineView};
+
+use crate::access::Access;
+use crate::answer::{Asked, json};
+use crate::baskets::Amount;
+use crate::cursor::SummaryPlace;
+use crate::export::{self, Cell, PAGE};
+use crate::failure;
+use crate::reading::Reading;
+use crate::removals::{STATUS, bound};
+use crate::service::Api;
+use crate::wait::Need;
+
+/// What comes first.
+#[derive(Clone, Copy, Debug)]
+enum Sort {
+    Times,
+    Profiles,
+    /// The largest of a product's amounts: amounts of different currencies are never added up.
+    Value,
+}
+
+const SORTS: [(&str, Sort); 3] = [("times", Sort::Times), ("profiles", Sort::Profiles), ("value", Sort::Value)];
+
+#[derive(Serialize)]
+struct Products {
+    products: Vec<Product>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Product {
+    product_id: String,
+    name: Option<String>,
+    times: i64,
+    profiles: i64,
+    quantity: Decimal,
+    value: Vec<Amount>,
+    draft: i64,
+    checked_out: i64,
+    last_removed_at: Option<Timestamp>,
+}
+
+/// `GET /api/baskets/removed-items/summary`: a page as JSON, or the whole list as CSV or an object a line.
+pub(crate) async fn list(Shared(api): Shared<Arc<Api>>, asked: Asked) -> Result<Response, Problem> {
+    let mut reading = api.read(&asked, Access::Read, Need::TIMELINE).await?;
+    let query = Query::parse(&asked.uri, &["sort", "status", "from", "to", "limit", "cursor"])?;
+    let (limit, sort) = (query.limit()?, query.choice("sort", &SORTS)?);
+    let range = RemovalRange {
+        workspace: Reading::catalogs(&reading.folded, &reading.caller)?.workspace.no,
+        draft: query.choice("status", &STATUS)?,
+        product: None,
+        from: bound(&query, "from", i64::MIN)?,
+        to: bound(&query, "to", i64::MAX)?,
+        after: None,
+    };
+    let list = format!("removed products {sort:?} {range:?}");
+    let after = query.cursor().map(|cursor| SummaryPlace::open(&list, cursor)).transpose()?;
+    let summary = summary(reading.timeline()?, &range).await?;
+    let mut products: Vec<(Reverse<i128>, &str, &Sums)> = summary
+        .products()
+        .map(|(product, sums)| (Reverse(rank(sort, sums)), product, sums))
+        .filter(|(rank, product, _)| {
+            after.as_ref().is_none_or(|after| (*rank, *product) > (Reverse(after.0), &after.1))
+        })
+        .collect();
+    let form = list_form(&asked.headers);
+    let wanted = if form == ListForm::Json { limit.min(products.len()) } else { products.len() };
+    let more = products.len() > wanted;
+    if more {
+        products.select_nth_unstable_by_key(wanted, |(rank, product, _)| (*rank, *product));
+        products.truncate(wanted);
+    }
+    products.sort_unstable_by_key(|(rank, product, _)| (*rank, *product));
+    let mut rows = Vec::with_capacity(products.len());
+    for (_, product, sums) in &products {
+        rows.push(row(reading.timeline()?, &range, &summary, product, sums).await?);
+    }
+    match form {
+        ListForm::Json => {
+            let last = products.last().filter(|_| more);
+            let next_cursor = last.map(|(rank, product, _)| SummaryPlace(rank.0, (*product).to_owned()).seal(&list));
+            json(&Products { products: rows, next_cursor })
+        }
+        ListForm::Csv => Ok(export::whole(form, "removed-products", csv(&rows)?)),
+        ListForm::Ndjson => Ok(export::whole(form, "removed-products", export::lines(&rows)?)),
+    }
+}
+
+fn rank(sort: Sort, sums: &Sums) -> i128 {
+    match sort {
+        Sort::Times => sums.times().into(),
+        Sort::Profiles => sums.profiles.into(),
+        Sort::Value => sums.largest().unwrap_or(i128::MIN),
+    }
+}
+
+async fn summary(timeline: &mut dyn TimelineView, range: &RemovalRange) -> Result<Summary, Problem> {
+    let class = match range.draft {
+        None => Class::All,
+        Some(true) => Class::Draft,
+        Some(false) => Class::CheckedOut,
+    };
+    let is_day = |instant: i64| instant == i64::MIN || instant == i64::MAX || instant % DAY == 0;
+    let days = (day_of(range.from), day_of(range.to));
+    let mut summary = Summary::new(class, days);
+    if is_day(range.from) && is_day(range.to) {
+        let blocks = (days.0.div_euclid(BLOCK_DAYS), (days.1.saturating_sub(1)).div_euclid(BLOCK_DAYS));
+        let mut cells = timeline.removal_cells(range.workspace, blocks);
+        while let Some(row) = cells.try_next().await.map_err(failure::store)? {
+            summary.add(&row).map_err(failure::damaged)?;
+        }
+        return Ok(summary);
+    }
+    let (mut range, mut profiles) = (range.clone(), HashMap::<String, HashSet<ProfileId>>::new());
+    loop {
+        let rows = timeline.removals(&range, PAGE).await.map_err(failure::store)?;
+        let Some(last) = rows.last() else { return Ok(summary) };
+        range.after = Some((last.key.place.clone(), last.key.profile, last.key.product.clone()));
+        for row in &rows {
+            let removal = Removal::decode(&row.removal).map_err(failure::damaged)?;
+            if !profiles.contains_key(&removal.product) {
+                profiles.insert(removal.product.clone(), HashSet::new());
+            }
+            let known = profiles.get_mut(&removal.product);
+            let new = known.is_some_and(|known| known.insert(row.key.profile));
+            summary.add_removal(&removal, new);
+        }
+    }
+}
+
+/// A product with what its latest removal says of it.
+async fn row(
+    timeline: &mut dyn TimelineView,
+    range: &RemovalRange,
+    summary: &Summary,
+    product: &str,
+    sums: &Sums,
+) -> Result<Product, Problem> {
+    let of_product = RemovalRange { product: Some(product.to_owned()), ..range.clone() };
+    let latest = timeline.removals(&of_product, 1).await.map_err(failure::store)?;
+    let latest = latest.first().map(|row| Removal::decode(&row.removal)).transpose().map_err(failure::damaged)?;
+    let amount = |(currency, amount): (Option<&str>, Decimal)| Amount { currency: currency.map(str::to_owned), amount };
+    Ok(Product {
+        product_id: product.to_owned(),
+        last_removed_at: latest.as_ref().map(|removal| Timestamp::from_micros(removal.event.at)),
+        name: latest.and_then(|removal| removal.name),
+        times: sums.times(),
+        profiles: sums.profiles,
+        quantity: Decimal::from_billionths(sums.quantity),
+        value: summary.value(sums).into_iter().map(amount).collect(),
+        draft: sums.draft,
+        checked_out: sums.checked_out,
+    })
+}
+
+/// A column for each currency: a spreadsheet can't add up cells with two amounts.
+fn csv(rows: &[Product]) -> Result<Vec<u8>, Problem> {
+    let mut currencies: Vec<Option<&str>> =
+        rows.iter().flat_map(|row| row.value.iter().map(|amount| amount.currency.as_deref())).collect();
+    currencies.sort_unstable();
+    currencies.dedup();
+    let mut header: Vec<Cell> =
+        ["product_id", "name", "times", "profiles", "quantity", "draft", "checked_out", "last_removed_at"]
+            .iter()
+            .map(Cell::plain)
+            .collect();
+    header.extend(currencies.iter().map(|currency| match currency {
+        Some(currency) => Cell::text(Some(&format!("value_{currency}"))),
+        None => Cell::plain("value"),
+    }));
+    let cells = |row: &Product| {
+        let mut cells = vec![
+            Cell::text(Some(&row.product_id)),
+            Cell::text(row.name.as_deref()),
+            Cell::plain(row.times),
+            Cell::plain(row.profiles),
+            Cell::plain(row.quantity),
+            Cell::plain(row.draft),
+            Cell::plain(row.checked_out),
+            Cell::maybe(row.last_removed_at),
+        ];
+        let of = |currency: Option<&str>| row.value.iter().find(|amount| amount.currency.as_deref() == currency);
+        cells.extend(currencies.iter().map(|currency| Cell::maybe(of(*currency).map(|amount| amount.amount))));
+        cells
+    };
+    export::csv(std::iter::once(header).chain(rows.iter().map(cells)))
+}

@@ -30,10 +30,11 @@ struct Up {
 }
 
 impl Up {
-    async fn start(data: &Path, log: Option<&str>) -> Self {
+    async fn start(data: &Path, log: Option<&str>, store: Option<&str>) -> Self {
         let mut command = weir();
         command.arg("up").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log-filter", "warn"]);
         command.args(log.into_iter().flat_map(|url| ["--log", url]));
+        command.args(store.into_iter().flat_map(|url| ["--store", url]));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -90,6 +91,9 @@ impl Up {
             "/api/profiles/email:p7@example.com",
             "/api/profiles/email:p7@example.com/events",
             "/api/profiles/email:p7@example.com/segments",
+            "/api/profiles/email:p7@example.com/basket",
+            "/api/baskets/removed-items?limit=1000",
+            "/api/baskets/removed-items/summary",
         ] {
             let mut answer = self.get(path, read, after).await;
             answer.as_object_mut().unwrap().remove("as_of");
@@ -142,11 +146,11 @@ fn said(output: &Output) -> String {
 }
 
 fn shopping(rng: &mut impl rand::Rng, count: usize) -> Value {
-    let names = ["cart.added", "product.viewed", "order.completed", "LOGIN", "PURCHASE"];
+    let names = ["cart.added", "cart.removed", "product.viewed", "order.completed", "LOGIN", "PURCHASE"];
     let event = |n: usize| {
         json!({
             "email": format!("p{}@example.com", n % 400), "name": names[rng.random_range(0..names.len())],
-            "properties": {"n": n},
+            "properties": {"n": n, "product_id": n % 7, "price": 1.5, "currency": "EUR"},
         })
     };
     (0..count).map(event).collect()
@@ -154,7 +158,7 @@ fn shopping(rng: &mut impl rand::Rng, count: usize) -> Value {
 
 /// Fills a log; answers what is told about everybody, and a key of the other workspace.
 async fn live(data: &Path, events: usize) -> (Value, String) {
-    let up = Up::start(data, None).await;
+    let up = Up::start(data, None, None).await;
     let definition = json!({"when": {"event": "order.completed"}});
     let put = up.http.put(format!("{}/api/segments/buyers", up.base)).bearer_auth(up.key("admin")).json(&definition);
     put.send().await.unwrap().error_for_status().unwrap();
@@ -179,21 +183,44 @@ async fn live(data: &Path, events: usize) -> (Value, String) {
 #[tokio::test]
 async fn a_start_over_a_copy_answers_the_same() {
     let place = Place::new();
+    let to = place.log("moved/events.db");
+    there_and_back(&place, &to, None).await;
+}
+
+#[tokio::test]
+async fn a_log_moves_to_kafka_and_back() {
+    let server = |name: &str| {
+        std::env::var(name).unwrap_or_else(|_| {
+            panic!(
+                "{name} is not set: run deploy/test.sh, or `eval \"$(deploy/services.sh env)\"` after \
+                 `deploy/services.sh up`"
+            )
+        })
+    };
+    let name = format!("moved_{}", std::process::id());
+    let to = format!("kafka://{}/{name}", server("WEIR_TEST_KAFKA"));
+    let store = format!("{}?schema={name}", server("WEIR_TEST_POSTGRES"));
+    there_and_back(&Place::new(), &to, Some(&store)).await;
+}
+
+/// One machine's log is copied to three partitions, and back. `store`: where the tables over the copy are; without it
+/// beside its keys.
+async fn there_and_back(place: &Place, to: &str, store: Option<&str>) {
     let one = place.path("one");
     let (before, other) = live(&one, 20_000).await;
-    let (from, to) = (place.log("one/log.db"), place.log("moved/events.db"));
+    let from = place.log("one/log.db");
 
     // Killed now and then, at any point, it goes on where it was.
     let mut kills = 0;
     for at_most in [60, 120, 180, 240, 300, 360] {
         let mut child =
-            copy(&from, &to, &["--partitions", "3"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            copy(&from, to, &["--partitions", "3"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         tokio::time::sleep(Duration::from_millis(rand::rng().random_range(at_most / 2..at_most))).await;
         kills += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let output = copy(&from, &to, &["--partitions", "3", "--json"]).output().unwrap();
+    let output = copy(&from, to, &["--partitions", "3", "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     eprintln!("after {kills} kills: {}", String::from_utf8_lossy(&output.stdout).trim());
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -205,7 +232,7 @@ async fn a_start_over_a_copy_answers_the_same() {
     let two = place.path("two");
     std::fs::create_dir(&two).unwrap();
     std::fs::copy(one.join("keys.json"), two.join("keys.json")).unwrap();
-    let up = Up::start(&two, Some(&to)).await;
+    let up = Up::start(&two, Some(to), store).await;
     assert_eq!(before, up.everything(&other, None).await);
     // It lives on: what is posted now belongs to the same profile.
     let event = json!([{"email": "p7@example.com", "name": "cart.added"}]);
@@ -216,11 +243,11 @@ async fn a_start_over_a_copy_answers_the_same() {
     up.stop();
 
     // The old log, and what was copied of it before, are another life now.
-    let output = copy(&from, &to, &[]).output().unwrap();
+    let output = copy(&from, to, &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("the source has no such record"), "{}", said(&output));
     // And the way back.
-    let output = copy(&to, &place.log("back/log.db"), &["--partitions", "1"]).output().unwrap();
+    let output = copy(to, &place.log("back/log.db"), &["--partitions", "1"]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("events: 20001") && text.contains("to_partitions: 1"), "{text}");

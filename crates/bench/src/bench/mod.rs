@@ -10,6 +10,7 @@ mod load;
 mod metrics;
 mod probes;
 mod progress;
+mod promote;
 mod query;
 mod rebuild;
 mod report;

@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::report::Report;
 use super::server::Server;
 use super::site::{Remote, Site};
-use super::{Place, one_thread, rows};
+use super::{Place, one_thread, promote, rows};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -32,6 +32,10 @@ pub(crate) struct Options {
     /// Rebuilds, one after the other
     #[arg(long, default_value_t = 3)]
     runs: u32,
+    /// After them one more: filled, verified, promoted and rolled back while others read and write; ends in an error if any
+    /// request fails or sees what it must not
+    #[arg(long)]
+    promote: bool,
 }
 
 pub(crate) fn run(place: &Place, options: &Options, report: &mut Report) -> Result<()> {
@@ -68,6 +72,9 @@ pub(crate) fn run(place: &Place, options: &Options, report: &mut Report) -> Resu
                 note_limit(limit, &rates, report);
             }
             report.look_at_load();
+        }
+        if options.promote {
+            promote::run(&server, report)?;
         }
         report.add("peak memory of weir", "MB", server.peak_memory()? as f64 / 1e6);
         server.stop()?;

@@ -3,7 +3,8 @@
 //! Bounds that are days read sums by day ([`weir_basket::days`]); others read every removal between them.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
@@ -12,9 +13,10 @@ use futures::TryStreamExt as _;
 use serde::Serialize;
 use weir_basket::Removal;
 use weir_basket::days::{BLOCK_DAYS, Class, DAY, Summary, Sums, day_of};
+use weir_event::codec::Damaged;
 use weir_event::{Decimal, ProfileId, Timestamp};
 use weir_http::{ListForm, Problem, Query, list_form};
-use weir_store::{RemovalRange, TimelineView};
+use weir_store::{RemovalRange, RemovalRow, TimelineView};
 
 use crate::access::Access;
 use crate::answer::{Asked, json};
@@ -88,10 +90,10 @@ pub(crate) async fn list(Shared(api): Shared<Arc<Api>>, asked: Asked) -> Result<
         products.truncate(wanted);
     }
     products.sort_unstable_by_key(|(rank, product, _)| (*rank, *product));
-    let mut rows = Vec::with_capacity(products.len());
-    for (_, product, sums) in &products {
-        rows.push(row(reading.timeline()?, &range, &summary, product, sums).await?);
-    }
+    let names: Vec<String> = products.iter().map(|(_, product, _)| (*product).to_owned()).collect();
+    let mut latest = latest(reading.timeline()?, &range, &names).await?;
+    let rows = products.iter().map(|(_, product, sums)| row(&summary, product, sums, latest.remove(*product)));
+    let rows: Vec<Product> = rows.collect();
     match form {
         ListForm::Json => {
             let last = products.last().filter(|_| more);
@@ -145,19 +147,29 @@ async fn summary(timeline: &mut dyn TimelineView, range: &RemovalRange) -> Resul
     }
 }
 
-/// A product with what its latest removal says of it.
-async fn row(
+/// The latest removal of each product.
+async fn latest(
     timeline: &mut dyn TimelineView,
     range: &RemovalRange,
-    summary: &Summary,
-    product: &str,
-    sums: &Sums,
-) -> Result<Product, Problem> {
-    let of_product = RemovalRange { product: Some(product.to_owned()), ..range.clone() };
-    let latest = timeline.removals(&of_product, 1).await.map_err(failure::store)?;
-    let latest = latest.first().map(|row| Removal::decode(&row.removal)).transpose().map_err(failure::damaged)?;
+    products: &[String],
+) -> Result<HashMap<String, Removal>, Problem> {
+    let mut latest: HashMap<String, RemovalRow> = HashMap::with_capacity(products.len());
+    for row in timeline.latest_removals(range, products).await.map_err(failure::store)? {
+        let place = |row: &RemovalRow| (row.key.place.clone(), row.key.profile);
+        match latest.entry(row.key.product.clone()) {
+            Entry::Occupied(mut known) if place(known.get()) < place(&row) => drop(known.insert(row)),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(unknown) => drop(unknown.insert(row)),
+        }
+    }
+    let decode = |(product, row): (String, RemovalRow)| Ok((product, Removal::decode(&row.removal)?));
+    latest.into_iter().map(decode).collect::<Result<_, Damaged>>().map_err(failure::damaged)
+}
+
+/// A product with what its latest removal says of it.
+fn row(summary: &Summary, product: &str, sums: &Sums, latest: Option<Removal>) -> Product {
     let amount = |(currency, amount): (Option<&str>, Decimal)| Amount { currency: currency.map(str::to_owned), amount };
-    Ok(Product {
+    Product {
         product_id: product.to_owned(),
         last_removed_at: latest.as_ref().map(|removal| Timestamp::from_micros(removal.event.at)),
         name: latest.and_then(|removal| removal.name),
@@ -167,7 +179,7 @@ async fn row(
         value: summary.value(sums).into_iter().map(amount).collect(),
         draft: sums.draft,
         checked_out: sums.checked_out,
-    })
+    }
 }
 
 /// A column for each currency: a spreadsheet can't add up cells with two amounts.

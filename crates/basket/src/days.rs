@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
-use weir_event::codec::{Damaged, Reader, put_bytes, put_u64};
+use weir_event::codec::{Damaged, Reader, put_bytes};
 
 use crate::removal::Removal;
 
@@ -107,89 +107,97 @@ impl Changes {
     /// # Errors
     /// The row isn't what this function made.
     pub fn apply(self, row: &[u8]) -> Result<Vec<u8>, Damaged> {
-        let mut cells = decode(row)?;
-        for (key, change) in self.0 {
-            let cell = cells.entry(key).or_default();
-            cell.merge(change);
+        let mut products: BTreeMap<String, BTreeMap<i32, Cell>> = BTreeMap::new();
+        for ((product, day), cell) in self.0 {
+            products.entry(product).or_default().insert(day, cell);
         }
-        cells.retain(|_, cell| !cell.is_empty());
-        Ok(encode(&cells))
+        let mut out = Vec::with_capacity(row.len() + 64 * products.len());
+        out.push(VERSION);
+        let mut changes = products.into_iter().peekable();
+        for part in Parts::of(row)? {
+            let (product, days) = part?;
+            while let Some((product, cells)) = changes.next_if(|(changed, _)| changed.as_str() < product) {
+                put_product(&mut out, &product, cells);
+            }
+            match changes.next_if(|(changed, _)| changed == product) {
+                Some((_, cells)) => put_product(&mut out, product, merged(days, cells)?),
+                // Most of a row is as it was.
+                None => {
+                    put_bytes(&mut out, product.as_bytes());
+                    put_bytes(&mut out, days);
+                }
+            }
+        }
+        for (product, cells) in changes {
+            put_product(&mut out, &product, cells);
+        }
+        Ok(if out.len() > 1 { out } else { Vec::new() })
     }
 }
 
 /// The first byte of a row: which encoding it is in.
 const VERSION: u8 = 1;
 
-/// Currencies in front; then each product with its days.
-fn encode(cells: &Cells) -> Vec<u8> {
-    if cells.is_empty() {
-        return Vec::new();
+/// Appends a product with its days, unless nothing is left of it.
+fn put_product(out: &mut Vec<u8>, product: &str, cells: BTreeMap<i32, Cell>) {
+    let (mut days, mut bytes) = (Vec::new(), Vec::new());
+    for (day, cell) in cells.into_iter().filter(|(_, cell)| !cell.is_empty()) {
+        bytes.clear();
+        cell.write(&mut bytes);
+        cell::put_i64(&mut days, day.into());
+        put_bytes(&mut days, &bytes);
     }
-    let mut currencies: Vec<&str> = cells.values().flat_map(Cell::currencies).collect();
-    currencies.sort_unstable();
-    currencies.dedup();
-    let mut out = vec![VERSION];
-    put_u64(&mut out, currencies.len() as u64);
-    currencies.iter().for_each(|currency| put_bytes(&mut out, currency.as_bytes()));
-    let mut rest = cells.iter().peekable();
-    while let Some(((product, _), _)) = rest.peek() {
-        let mut days = Vec::new();
-        while let Some(((_, day), cell)) = rest.next_if(|((other, _), _)| other == product) {
-            days.push((*day, cell));
-        }
-        put_bytes(&mut out, product.as_bytes());
-        put_u64(&mut out, days.len() as u64);
-        for (day, cell) in days {
-            out.extend_from_slice(&day.to_be_bytes());
-            cell.write(&currencies, &mut out);
-        }
+    if !days.is_empty() {
+        put_bytes(out, product.as_bytes());
+        put_bytes(out, &days);
     }
-    out
 }
 
-/// What a row of cells is read into.
-trait Sink<'a> {
-    /// A currency that amounts are of; they name it by its number from 0 on.
-    fn currency(&mut self, currency: &'a str);
-    /// What follows is of this product.
-    fn product(&mut self, product: &'a str);
-    /// What follows is of this day; answers whether it is wanted.
-    fn day(&mut self, day: i32) -> bool;
-    /// How often and how much was removed.
-    fn removed(&mut self, class: Class, times: i64, quantity: i128);
-    /// The value of how many removals, in a currency (`None`: of none).
-    fn amount(&mut self, class: Class, currency: Option<usize>, count: i64, amount: i128);
-    /// So many profiles, whose day before was this one.
-    fn profiles(&mut self, class: Class, before: Option<i32>, count: i64);
+/// A product's days with changes added.
+fn merged(days: &[u8], changes: BTreeMap<i32, Cell>) -> Result<BTreeMap<i32, Cell>, Damaged> {
+    let mut cells = changes;
+    each_day(days, |day, bytes| {
+        let known = Cell::read(bytes)?;
+        cells.entry(day).or_default().merge(known);
+        Ok(())
+    })?;
+    Ok(cells)
 }
 
-fn read<'a>(row: &'a [u8], sink: &mut impl Sink<'a>) -> Result<(), Damaged> {
-    if row.is_empty() {
-        return Ok(());
-    }
-    let mut reader = Reader(row);
-    if reader.u8()? != VERSION {
-        return Err(Damaged("cells of an unknown version"));
-    }
-    for _ in 0..reader.u64()? {
-        sink.currency(reader.text()?);
-    }
+/// Calls `visit` with each day of a product and the bytes of its cell.
+fn each_day<'a>(days: &'a [u8], mut visit: impl FnMut(i32, &'a [u8]) -> Result<(), Damaged>) -> Result<(), Damaged> {
+    let mut reader = Reader(days);
     while !reader.0.is_empty() {
-        sink.product(reader.text()?);
-        for _ in 0..reader.u64()? {
-            let day = i32::from_be_bytes(reader.array()?);
-            if sink.day(day) {
-                cell::read(&mut reader, sink)?;
-            } else {
-                cell::read(&mut reader, &mut cell::Unwanted)?;
-            }
-        }
+        let day = i32::try_from(cell::read_i64(&mut reader)?).map_err(|_| Damaged("a day is out of range"))?;
+        visit(day, reader.bytes()?)?;
     }
     Ok(())
 }
 
-fn decode(row: &[u8]) -> Result<Cells, Damaged> {
-    let mut decoded = cell::Decoded::default();
-    read(row, &mut decoded)?;
-    decoded.finish()
+/// The products of a row, each with the bytes of its days.
+struct Parts<'a>(Reader<'a>);
+
+impl<'a> Parts<'a> {
+    fn of(row: &'a [u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader(row);
+        if !row.is_empty() && reader.u8()? != VERSION {
+            return Err(Damaged("cells of an unknown version"));
+        }
+        Ok(Self(reader))
+    }
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Result<(&'a str, &'a [u8]), Damaged>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.0.is_empty() {
+            return None;
+        }
+        let part = self.0.text().and_then(|product| Ok((product, self.0.bytes()?)));
+        if part.is_err() {
+            self.0 = Reader(&[]);
+        }
+        Some(part)
+    }
 }

@@ -6,7 +6,7 @@ mod fold;
 mod history;
 mod removal;
 
-pub use change::{Change, NAMES, NotABasketEvent, Price};
+pub use change::{Change, NAMES, NotABasketEvent, Ordered, Price};
 pub use fold::{Basket, Line};
 pub use history::{BUDGET, History, Inserted};
 pub use removal::{CheckedOut, Removal};

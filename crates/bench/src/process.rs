@@ -101,13 +101,33 @@ pub fn machine() -> String {
     format!("{cores} x {cpu}, {memory}, Linux {}", kernel.trim())
 }
 
+/// What the process with this id has resident now, bytes.
+///
+/// # Errors
+/// There is no such process, or `/proc` has another layout.
+pub fn memory(pid: u32) -> Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// Forgets what the process with this id had resident at most before.
+///
+/// # Errors
+/// There is no such process, or it isn't ours.
+pub fn reset_peak_memory(pid: u32) -> Result<()> {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("forget the peak of memory")
+}
+
 /// The most memory that the process with this id had resident so far, bytes.
 ///
 /// # Errors
 /// There is no such process, or `/proc` has another layout.
 pub fn peak_memory(pid: u32) -> Result<u64> {
+    status(pid, "VmHWM:")
+}
+
+fn status(pid: u32, name: &'static str) -> Result<u64> {
     let status = read_to_string(format!("/proc/{pid}/status")).context("read the process's status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM in status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).context(name)?;
     let kilobytes = line.trim().trim_end_matches("kB").trim().parse::<u64>().context("number in status")?;
     Ok(kilobytes * 1024)
 }

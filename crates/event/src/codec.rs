@@ -29,6 +29,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The bytes aren't what was written.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, Damaged> {
         let (first, rest) = self.0.split_first().ok_or(Damaged("too short"))?;
         self.0 = rest;
@@ -39,7 +40,19 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The bytes aren't what was written.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, Damaged> {
+        // Most integers are small.
+        match self.0 {
+            [first, rest @ ..] if *first < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(*first))
+            }
+            _ => self.large(),
+        }
+    }
+
+    fn large(&mut self) -> Result<u64, Damaged> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -55,6 +68,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The bytes aren't what was written.
+    #[inline]
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], Damaged> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Damaged("too short"))?;
         self.0 = rest;
@@ -65,6 +79,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The bytes aren't what was written.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
         let length = usize::try_from(self.u64()?).map_err(|_| Damaged("a length is out of range"))?;
         self.take(length)

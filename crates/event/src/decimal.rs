@@ -25,7 +25,7 @@ const BOUND: i128 = 1_000_000_000_000_000_000 * UNIT;
 /// In front of a number that is written as it is.
 const WHOLE: u8 = 15;
 /// What a mantissa with so many digits after the point is multiplied with.
-const POWERS: [i128; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+const POWERS: [i64; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
 impl Decimal {
     /// Zero.
@@ -84,6 +84,13 @@ impl Decimal {
     /// Appends its bytes: one for small whole numbers, three for most prices.
     pub fn write(&self, out: &mut Vec<u8>) {
         let (mut mantissa, mut digits) = (self.0, DIGITS as u128);
+        if let Ok(mut small) = i64::try_from(mantissa) {
+            // Nearly all numbers: without division of 128 bits.
+            while digits > 0 && small % 10 == 0 {
+                (small, digits) = (small / 10, digits - 1);
+            }
+            mantissa = small.into();
+        }
         while digits > 0 && mantissa % 10 == 0 {
             (mantissa, digits) = (mantissa / 10, digits - 1);
         }
@@ -110,7 +117,21 @@ impl Decimal {
         if byte == WHOLE {
             return Ok(Self(i128::from_be_bytes(reader.array()?)));
         }
-        let (mut value, mut shift) = (u128::from(byte & 0x7f), 7);
+        let (mut small, mut shift) = (u64::from(byte & 0x7f), 7);
+        while byte >= 0x80 && shift < 63 {
+            byte = reader.u8()?;
+            small |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+        }
+        if byte < 0x80 {
+            // Nearly all numbers: without arithmetic on 128 bits.
+            let power = usize::try_from(small & 15).ok().and_then(|digits| POWERS.get(digits));
+            let power = power.ok_or(Damaged("a number has too many digits"))?;
+            let folded = small >> 4;
+            let mantissa = (folded >> 1).cast_signed() ^ -((folded & 1).cast_signed());
+            return Ok(Self(i128::from(mantissa) * i128::from(*power)));
+        }
+        let mut value = u128::from(small);
         while byte >= 0x80 {
             byte = reader.u8()?;
             if shift > 126 {
@@ -123,7 +144,7 @@ impl Decimal {
         let power = power.ok_or(Damaged("a number has too many digits"))?;
         let folded = value >> 4;
         let mantissa = (folded >> 1).cast_signed() ^ -((folded & 1).cast_signed());
-        mantissa.checked_mul(*power).map(Self).ok_or(Damaged("a number is out of range"))
+        mantissa.checked_mul(i128::from(*power)).map(Self).ok_or(Damaged("a number is out of range"))
     }
 
     /// Billionths; the form that state bytes and tables keep.

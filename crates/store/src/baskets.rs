@@ -91,6 +91,13 @@ pub trait BasketView {
     async fn baskets(&mut self, keys: &[ProfileKey]) -> Result<Vec<BasketRow>, StoreError>;
     /// The latest removals of a range, the latest first.
     async fn removals(&mut self, range: &RemovalRange, limit: usize) -> Result<Vec<RemovalRow>, StoreError>;
+    /// The latest removals of a range of each of those products that have any, in no order: one, or one of drafts and one of
+    /// others. The range's own product and place don't matter.
+    async fn latest_removals(
+        &mut self,
+        range: &RemovalRange,
+        products: &[String],
+    ) -> Result<Vec<RemovalRow>, StoreError>;
     /// The cells of the blocks from the first to the last one named, in any order.
     fn removal_cells(&mut self, workspace: u64, blocks: (i32, i32)) -> BoxStream<'_, Result<Vec<u8>, StoreError>>;
     /// All counts of baskets, of all partitions together.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weir_event::Decimal;
 use weir_event::codec::{Damaged, Reader, put_u64};
 
-use super::{Cells, Sink};
+use crate::change::{option, put_text};
 use crate::removal::Removal;
 
 /// Which removals.
@@ -95,12 +95,8 @@ impl Cell {
         self.tallies.iter().all(Tally::is_empty) && self.profiles.iter().all(BTreeMap::is_empty)
     }
 
-    pub(super) fn currencies(&self) -> impl Iterator<Item = &str> {
-        self.tallies.iter().flat_map(|tally| tally.amounts.keys().flatten()).map(String::as_str)
-    }
-
     /// Flags, then what they say is there. Mostly a day has one class, and then both classes of profiles are the same.
-    pub(super) fn write(&self, currencies: &[&str], out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         let [draft, checked_out, all] = &self.profiles;
         let is_there = |n: usize| !self.tallies[n].is_empty() || !self.profiles[n].is_empty();
         let (first, second) = (is_there(0), is_there(1));
@@ -112,8 +108,7 @@ impl Cell {
             put_amount(out, tally.quantity);
             put_u64(out, tally.amounts.len() as u64);
             for (currency, (count, amount)) in &tally.amounts {
-                let number = currency.as_deref().map_or(0, |own| currencies.partition_point(|other| *other < own) + 1);
-                put_u64(out, number as u64);
+                put_text(out, currency.as_deref());
                 put_i64(out, *count);
                 put_amount(out, *amount);
             }
@@ -134,11 +129,11 @@ fn put_profiles(out: &mut Vec<u8>, profiles: &BTreeMap<Option<i32>, i64>) {
     }
 }
 
-fn put_i64(out: &mut Vec<u8>, value: i64) {
+pub(super) fn put_i64(out: &mut Vec<u8>, value: i64) {
     put_u64(out, (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned());
 }
 
-fn read_i64(reader: &mut Reader<'_>) -> Result<i64, Damaged> {
+pub(super) fn read_i64(reader: &mut Reader<'_>) -> Result<i64, Damaged> {
     let value = reader.u64()?;
     Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
 }
@@ -151,22 +146,33 @@ fn read_amount(reader: &mut Reader<'_>) -> Result<i128, Damaged> {
     Decimal::read(reader).map(Decimal::billionths)
 }
 
-pub(super) fn read<'a>(reader: &mut Reader<'a>, sink: &mut impl Sink<'a>) -> Result<(), Damaged> {
+/// What a cell is read into.
+pub(super) trait Sink<'a> {
+    /// How often and how much was removed.
+    fn removed(&mut self, class: Class, times: i64, quantity: i128);
+    /// The value of how many removals, in a currency (`None`: of none).
+    fn amount(&mut self, class: Class, currency: Option<&'a str>, count: i64, amount: i128);
+    /// So many profiles, whose day before was this one.
+    fn profiles(&mut self, class: Class, before: Option<i32>, count: i64);
+}
+
+pub(super) fn read<'a>(bytes: &'a [u8], sink: &mut impl Sink<'a>) -> Result<(), Damaged> {
+    let mut reader = Reader(bytes);
     let flags = reader.u8()?;
     if flags > 7 {
         return Err(Damaged("unknown flags of a cell"));
     }
     let alike = flags & 4 != 0;
     for (class, _) in [(Class::Draft, 1), (Class::CheckedOut, 2)].into_iter().filter(|(_, bit)| flags & bit != 0) {
-        let times = read_i64(reader)?;
-        sink.removed(class, times, read_amount(reader)?);
+        let times = read_i64(&mut reader)?;
+        sink.removed(class, times, read_amount(&mut reader)?);
         for _ in 0..reader.u64()? {
-            let number = usize::try_from(reader.u64()?).map_err(|_| Damaged("a currency is out of range"))?;
-            let count = read_i64(reader)?;
-            sink.amount(class, number.checked_sub(1), count, read_amount(reader)?);
+            let currency = option(&mut reader, |reader| reader.text())?;
+            let count = read_i64(&mut reader)?;
+            sink.amount(class, currency, count, read_amount(&mut reader)?);
         }
         for _ in 0..reader.u64()? {
-            let (before, count) = read_profiles(reader)?;
+            let (before, count) = read_profiles(&mut reader)?;
             sink.profiles(class, before, count);
             if alike {
                 sink.profiles(Class::All, before, count);
@@ -175,11 +181,11 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, sink: &mut impl Sink<'a>) -> Res
     }
     if !alike {
         for _ in 0..reader.u64()? {
-            let (before, count) = read_profiles(reader)?;
+            let (before, count) = read_profiles(&mut reader)?;
             sink.profiles(Class::All, before, count);
         }
     }
-    Ok(())
+    reader.finish()
 }
 
 fn read_profiles(reader: &mut Reader<'_>) -> Result<(Option<i32>, i64), Damaged> {
@@ -193,69 +199,25 @@ fn read_profiles(reader: &mut Reader<'_>) -> Result<(Option<i32>, i64), Damaged>
     Ok((before, read_i64(reader)?))
 }
 
-/// Reads past a cell.
-pub(super) struct Unwanted;
-
-impl Sink<'_> for Unwanted {
-    fn currency(&mut self, _: &str) {}
-    fn product(&mut self, _: &str) {}
-    fn day(&mut self, _: i32) -> bool {
-        false
-    }
-    fn removed(&mut self, _: Class, _: i64, _: i128) {}
-    fn amount(&mut self, _: Class, _: Option<usize>, _: i64, _: i128) {}
-    fn profiles(&mut self, _: Class, _: Option<i32>, _: i64) {}
-}
-
-/// Reads all cells of a row.
-#[derive(Default)]
-pub(super) struct Decoded<'a> {
-    currencies: Vec<&'a str>,
-    product: &'a str,
-    cells: Cells,
-    day: i32,
-    damaged: bool,
-}
-
-impl Decoded<'_> {
-    pub(super) fn finish(self) -> Result<Cells, Damaged> {
-        if self.damaged { Err(Damaged("an amount is of no currency that there is")) } else { Ok(self.cells) }
-    }
-
-    fn cell(&mut self) -> &mut Cell {
-        self.cells.entry((self.product.to_owned(), self.day)).or_default()
+impl Cell {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut cell = Self::default();
+        read(bytes, &mut cell)?;
+        Ok(cell)
     }
 }
 
-impl<'a> Sink<'a> for Decoded<'a> {
-    fn currency(&mut self, currency: &'a str) {
-        self.currencies.push(currency);
-    }
-
-    fn product(&mut self, product: &'a str) {
-        self.product = product;
-    }
-
-    fn day(&mut self, day: i32) -> bool {
-        self.day = day;
-        true
-    }
-
+impl Sink<'_> for Cell {
     fn removed(&mut self, class: Class, times: i64, quantity: i128) {
-        let tally = self.cell().tally(class);
+        let tally = self.tally(class);
         (tally.times, tally.quantity) = (times, quantity);
     }
 
-    fn amount(&mut self, class: Class, currency: Option<usize>, count: i64, amount: i128) {
-        let currency = match currency.map(|number| self.currencies.get(number)) {
-            None => None,
-            Some(Some(currency)) => Some((*currency).to_owned()),
-            Some(None) => return self.damaged = true,
-        };
-        self.cell().tally(class).amounts.insert(currency, (count, amount));
+    fn amount(&mut self, class: Class, currency: Option<&str>, count: i64, amount: i128) {
+        self.tally(class).amounts.insert(currency.map(str::to_owned), (count, amount));
     }
 
     fn profiles(&mut self, class: Class, before: Option<i32>, count: i64) {
-        self.cell().profiles[class as usize].insert(before, count);
+        self.profiles[class as usize].insert(before, count);
     }
 }

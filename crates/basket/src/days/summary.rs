@@ -6,7 +6,8 @@ use std::collections::hash_map::{Entry, HashMap};
 use weir_event::Decimal;
 use weir_event::codec::Damaged;
 
-use super::{Class, Sink};
+use super::cell::{self, Sink};
+use super::{Class, Parts, each_day};
 use crate::removal::Removal;
 
 /// What a product's removals come to.
@@ -65,10 +66,32 @@ impl Summary {
     /// # Errors
     /// The row isn't one that [`Changes::apply`](super::Changes::apply) made.
     pub fn add(&mut self, row: &[u8]) -> Result<(), Damaged> {
-        let mut adding = Adding { numbers: vec![0], product: "", sums: Sums::default(), damaged: false, to: self };
-        super::read(row, &mut adding)?;
-        adding.settle();
-        if adding.damaged { Err(Damaged("an amount is of no currency that there is")) } else { Ok(()) }
+        let (from, to) = self.days;
+        for part in Parts::of(row)? {
+            let (product, days) = part?;
+            let mut adding = Adding { to: self, sums: Sums::default() };
+            each_day(days, |day, bytes| if from <= day && day < to { cell::read(bytes, &mut adding) } else { Ok(()) })?;
+            let sums = adding.sums;
+            self.settle(product, sums);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, product: &str, sums: Sums) {
+        if sums.times() == 0 {
+            return;
+        }
+        match self.products.entry(product.to_owned()) {
+            Entry::Vacant(entry) => drop(entry.insert(sums)),
+            Entry::Occupied(mut entry) => {
+                let own = entry.get_mut();
+                own.draft += sums.draft;
+                own.checked_out += sums.checked_out;
+                own.profiles += sums.profiles;
+                own.quantity = own.quantity.wrapping_add(sums.quantity);
+                sums.amounts.into_iter().for_each(|(currency, amount)| own.amount(currency, amount));
+            }
+        }
     }
 
     /// Adds a single removal, for bounds that are no days. Whether its profile is the first one of the product is for the
@@ -110,55 +133,19 @@ impl Summary {
     }
 }
 
-/// Reads one row into a summary: what it has of a product is added up before the product is looked for.
-struct Adding<'s, 'a> {
+/// Adds up what a row has of a product, before the product is looked for.
+struct Adding<'s> {
     to: &'s mut Summary,
-    /// The row's numbers of currencies to the summary's.
-    numbers: Vec<usize>,
-    product: &'a str,
     sums: Sums,
-    damaged: bool,
 }
 
-impl Adding<'_, '_> {
-    fn settle(&mut self) {
-        let sums = std::mem::take(&mut self.sums);
-        if sums.times() == 0 {
-            return;
-        }
-        match self.to.products.entry(self.product.to_owned()) {
-            Entry::Vacant(entry) => drop(entry.insert(sums)),
-            Entry::Occupied(mut entry) => {
-                let own = entry.get_mut();
-                own.draft += sums.draft;
-                own.checked_out += sums.checked_out;
-                own.profiles += sums.profiles;
-                own.quantity = own.quantity.wrapping_add(sums.quantity);
-                sums.amounts.into_iter().for_each(|(currency, amount)| own.amount(currency, amount));
-            }
-        }
-    }
-
+impl Adding<'_> {
     fn wants(&self, class: Class) -> bool {
         self.to.class == Class::All || self.to.class == class
     }
 }
 
-impl<'a> Sink<'a> for Adding<'_, 'a> {
-    fn currency(&mut self, currency: &'a str) {
-        let number = self.to.number(currency);
-        self.numbers.push(number);
-    }
-
-    fn product(&mut self, product: &'a str) {
-        self.settle();
-        self.product = product;
-    }
-
-    fn day(&mut self, day: i32) -> bool {
-        self.to.days.0 <= day && day < self.to.days.1
-    }
-
+impl<'a> Sink<'a> for Adding<'_> {
     fn removed(&mut self, class: Class, times: i64, quantity: i128) {
         if self.wants(class) {
             match class {
@@ -169,12 +156,10 @@ impl<'a> Sink<'a> for Adding<'_, 'a> {
         }
     }
 
-    fn amount(&mut self, class: Class, currency: Option<usize>, _: i64, amount: i128) {
+    fn amount(&mut self, class: Class, currency: Option<&'a str>, _: i64, amount: i128) {
         if self.wants(class) {
-            match self.numbers.get(currency.map_or(0, |number| number + 1)) {
-                Some(number) => self.sums.amount(*number, amount),
-                None => self.damaged = true,
-            }
+            let number = currency.map_or(0, |currency| self.to.number(currency));
+            self.sums.amount(number, amount);
         }
     }
 

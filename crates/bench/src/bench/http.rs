@@ -58,6 +58,42 @@ impl Connection {
         Ok(Answer { status, head: &self.received[..head], body: &self.received[head..head + body] })
     }
 
+    /// Sends a request whose answer is a stream of chunks; answers how many bytes and lines it was.
+    pub(crate) async fn export(&mut self, request: &[u8]) -> Result<(u64, u64)> {
+        self.received.clear();
+        self.stream.write_all(request).await.context("send a request")?;
+        let mut at = self.read_to(0, b"\r\n\r\n").await?;
+        let head = String::from_utf8_lossy(&self.received[..at]).to_ascii_lowercase();
+        ensure!(head.starts_with("http/1.1 200") && head.contains("transfer-encoding: chunked"), "{head}");
+        let (mut bytes, mut lines) = (0, 0);
+        loop {
+            let end = self.read_to(at, b"\r\n").await?;
+            let size = std::str::from_utf8(&self.received[at..end - 2]).context("the size of a chunk")?;
+            let size = usize::from_str_radix(size, 16).context("the size of a chunk")?;
+            while self.received.len() < end + size + 2 {
+                ensure!(self.stream.read_buf(&mut self.received).await? > 0, "the answer was broken off");
+            }
+            let chunk = &self.received[end..end + size];
+            bytes += size as u64;
+            lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.received.drain(..end + size + 2);
+            at = 0;
+            if size == 0 {
+                return Ok((bytes, lines));
+            }
+        }
+    }
+
+    /// Receives until `what` is there from a place on; answers where it ends.
+    async fn read_to(&mut self, from: usize, what: &[u8]) -> Result<usize> {
+        loop {
+            if let Some(found) = find(&self.received[from..], what) {
+                return Ok(from + found + what.len());
+            }
+            ensure!(self.stream.read_buf(&mut self.received).await? > 0, "the answer was broken off");
+        }
+    }
+
     /// Sends a request made of its parts, and reads an answer that must be a success.
     pub(crate) async fn ask(&mut self, method: &str, path: &str, key: &str, body: Option<&Value>) -> Result<Value> {
         let body = body.map(Value::to_string).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What is measured, by subcommand, and what they share.
 
 mod appends;
+mod baskets;
 mod events;
 mod freshness;
 mod http;
@@ -55,6 +56,8 @@ enum What {
     Rebuild(rebuild::Options),
     /// Pages, counts and look-ups of a large segment, also when many leave it at one instant.
     Query(query::Options),
+    /// Removals from baskets: pages, summaries, exports.
+    Baskets(baskets::Options),
     /// From exec to the ready line and to the first accepted event.
     Start(start::Options),
     /// A server that Weir is held against
@@ -165,6 +168,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         What::Sustained(options) => sustained::run(place, options, &mut report),
         What::Freshness(options) => freshness::run(place, options, &mut report),
         What::Rebuild(options) => rebuild::run(place, options, &mut report),
+        What::Baskets(options) => baskets::run(place, options, &mut report),
         What::Start(options) => start::run(place, options, &mut report),
         What::Thin(_) => Ok(()),
     }?;

@@ -131,6 +131,11 @@ impl Server {
         self.process.spent()
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// The most memory that it had resident so far, bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
         peak_memory(self.process.child.id())

@@ -151,8 +151,9 @@ async fn list(view: &mut dyn TimelineView, model: &BTreeMap<RemovalKey, Vec<u8>>
     let mut expected: Vec<RemovalRow> =
         rows.map(|(key, removal)| RemovalRow { key: key.clone(), removal: removal.clone() }).collect();
     // A removal is a draft or it isn't, so no two rows of a list have one place, profile and product: but the model's may.
-    expected.sort_by(|a, b| order(b).cmp(&order(a)));
+    expected.sort_by_cached_key(|row| std::cmp::Reverse(order(row)));
     expected.dedup_by(|a, b| order(a) == order(b));
+    latest(view, model, &range).await;
     for limit in [3, 1_000] {
         let (mut listed, mut range) = (Vec::<RemovalRow>::new(), range.clone());
         loop {
@@ -167,6 +168,30 @@ async fn list(view: &mut dyn TimelineView, model: &BTreeMap<RemovalKey, Vec<u8>>
         let keys = |rows: &[RemovalRow]| rows.iter().map(|row| order(row).clone()).collect::<Vec<_>>();
         assert_eq!(keys(&listed), keys(&expected), "{range:?} in pages of {limit}");
     }
+}
+
+/// Of each product the latest that is a draft and the latest that isn't.
+async fn latest(view: &mut dyn TimelineView, model: &BTreeMap<RemovalKey, Vec<u8>>, range: &RemovalRange) {
+    let products = ["a", "zz", "none"].map(str::to_owned);
+    let bounds = place::at(range.from).to_vec()..place::at(range.to).to_vec();
+    let mut expected = Vec::new();
+    for product in &products {
+        for draft in [false, true] {
+            let of = |key: &&RemovalKey| {
+                key.workspace == range.workspace
+                    && key.draft == draft
+                    && range.draft.is_none_or(|wanted| wanted == draft)
+                    && key.product == *product
+                    && bounds.contains(&key.place)
+            };
+            expected.extend(model.keys().filter(of).max_by_key(|key| (&key.place, key.profile)).cloned());
+        }
+    }
+    expected.sort_unstable();
+    let mut found: Vec<RemovalKey> =
+        view.latest_removals(range, &products).await.unwrap().into_iter().map(|row| row.key).collect();
+    found.sort_unstable();
+    assert_eq!(found, expected, "{range:?}");
 }
 
 type Order = (Vec<u8>, ProfileId, String);

@@ -31,6 +31,7 @@ pub(super) struct Statements {
     /// Removals of a range, from its beginning and after a place; without a product, and of one. Each of drafts or of
     /// others.
     pub(super) list: [[Text; 2]; 2],
+    pub(super) latest: Text,
     pub(super) blocks: Text,
     pub(super) cells: Text,
     all_counts: Text,
@@ -104,6 +105,12 @@ impl Statements {
                     "AND (place, profile) < ($7, $8) AND $4::bytea IS NOT NULL",
                 ),
             ],
+            latest: schema.text(
+                "SELECT r.* FROM unnest($5::text[]) AS k (product) CROSS JOIN LATERAL
+                   (SELECT workspace, draft, place, profile, product, removal FROM @removals r
+                    WHERE r.workspace = $1 AND r.draft = $2 AND r.product = k.product AND r.place >= $3 AND r.place < $4
+                    ORDER BY r.place DESC, r.profile DESC LIMIT 1) AS r",
+            ),
             blocks: schema
                 .text("SELECT DISTINCT block FROM @removal_days WHERE workspace = $1 AND block >= $2 AND block <= $3"),
             cells: schema.text("SELECT cells FROM @removal_days WHERE workspace = $1 AND block = $2"),
@@ -264,6 +271,21 @@ impl BasketView for PgTimeline {
         rows.sort_by_cached_key(|row| std::cmp::Reverse(order(row)));
         rows.truncate(limit);
         Ok(rows)
+    }
+
+    async fn latest_removals(
+        &mut self,
+        range: &RemovalRange,
+        products: &[String],
+    ) -> Result<Vec<RemovalRow>, StoreError> {
+        let mut found = Vec::new();
+        for draft in [false, true].into_iter().filter(|draft| range.draft.is_none_or(|wanted| wanted == *draft)) {
+            let query = self.statements.baskets.latest.query();
+            let query = query.bind(range.workspace.cast_signed()).bind(draft).bind(place::at(range.from).to_vec());
+            let query = query.bind(place::at(range.to).to_vec()).bind(products.to_vec());
+            found.extend(self.ask("reading removals", query).await?.iter().map(removal));
+        }
+        Ok(found)
     }
 
     fn removal_cells(&mut self, workspace: u64, blocks: (i32, i32)) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {

@@ -89,6 +89,10 @@ fn statements(of: &Statements) -> Vec<(&Text, &'static str)> {
             &baskets.list[1][1],
             "((workspace = $1) AND (product = $6) AND (draft = $2) AND (place >= $3) AND (ROW(place, profile) < ROW($7, $8)))",
         ),
+        (
+            &baskets.latest,
+            "((workspace = $1) AND (product = k.product) AND (draft = $2) AND (place >= $3) AND (place < $4))",
+        ),
         (&baskets.cells, "((workspace = $1) AND (block = $2))"),
         (not_admitted, "((partition = $1) AND (log_offset >= $2) AND (log_offset < $3))"),
     ]

@@ -158,6 +158,23 @@ pub(super) fn removals_query(draft: Option<bool>, product: bool, after: bool) ->
     }
 }
 
+/// Products of one statement of [`latest_query`]: SQLite joins at most 500 selects.
+const LATEST: usize = 200;
+
+/// The latest removal of each of so many products. ?1 workspace, ?2 from, ?3 to; then draft and product of each.
+pub(super) fn latest_query(products: usize) -> String {
+    let latest = (0..products).map(|n| {
+        let (draft, product) = (4 + 2 * n, 5 + 2 * n);
+        format!(
+            "SELECT * FROM (SELECT workspace, draft, place, profile, product, removal
+             FROM removals INDEXED BY removals_by_product
+             WHERE workspace = ?1 AND draft = ?{draft} AND product = ?{product} AND place >= ?2 AND place < ?3
+             ORDER BY place DESC, profile DESC LIMIT 1)"
+        )
+    });
+    latest.collect::<Vec<_>>().join(" UNION ALL ")
+}
+
 #[async_trait]
 impl BasketView for SqliteTimeline {
     async fn baskets(&mut self, keys: &[ProfileKey]) -> Result<Vec<BasketRow>, StoreError> {
@@ -178,6 +195,29 @@ impl BasketView for SqliteTimeline {
         let rows = query.fetch_all(&mut *self.0).await;
         let rows = rows.map_err(|e| StoreError::from_sqlx("reading removals", e))?;
         rows.iter().map(removal).collect()
+    }
+
+    async fn latest_removals(
+        &mut self,
+        range: &RemovalRange,
+        products: &[String],
+    ) -> Result<Vec<RemovalRow>, StoreError> {
+        let drafts = range.draft.map_or(vec![false, true], |draft| vec![draft]);
+        let asked: Vec<(bool, &String)> =
+            products.iter().flat_map(|product| drafts.iter().map(move |draft| (*draft, product))).collect();
+        let mut found = Vec::with_capacity(asked.len());
+        for part in asked.chunks(LATEST) {
+            let mut query = sqlx::query(AssertSqlSafe(latest_query(part.len())))
+                .bind(range.workspace.cast_signed())
+                .bind(place::at(range.from).to_vec())
+                .bind(place::at(range.to).to_vec());
+            for (draft, product) in part {
+                query = query.bind(*draft).bind(product.as_str());
+            }
+            let rows = query.fetch_all(&mut *self.0).await;
+            found.extend(rows.map_err(|e| StoreError::from_sqlx("reading removals", e))?);
+        }
+        found.iter().map(removal).collect()
     }
 
     fn removal_cells(&mut self, workspace: u64, blocks: (i32, i32)) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {

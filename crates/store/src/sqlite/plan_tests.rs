@@ -94,6 +94,7 @@ async fn statements_over_the_timeline_seek() {
             (baskets::GONE.statement(rows), "(workspace=? AND draft=? AND place=? AND profile=? AND product=?)"),
         ]);
     }
+    statements.push((baskets::latest_query(3), "(workspace=? AND product=? AND draft=? AND place>? AND place<?)"));
     for (product, after, seek) in [
         (false, false, "(workspace=? AND draft=? AND place>? AND place<?)"),
         (false, true, "(workspace=? AND draft=? AND place>? AND (place,profile,product)<(?,?,?))"),

@@ -1,0 +1,58 @@
+//! How long a summary takes over a million removals: `cargo run --release -p weir-basket --example summary`.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use weir_basket::days::{Changes, Class, DAY, Place, Summary};
+use weir_basket::{Price, Removal};
+use weir_event::{Decimal, EventKey};
+
+fn main() {
+    let mut rows: BTreeMap<Place, Vec<u8>> = BTreeMap::new();
+    let mut state = 1_u64;
+    let mut random = move |end: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % end
+    };
+    for _ in 0..50 {
+        let mut changes = Changes::default();
+        for _ in 0..20_000 {
+            let product = random(10_000);
+            let at = i64::try_from(random(30)).unwrap_or(0) * DAY;
+            let removal = Removal {
+                event: EventKey { at, time: at, id: "e".into(), received: at },
+                product: format!("sku-{product}"),
+                name: None,
+                quantity: Decimal::ONE,
+                price: Some(Price { amount: Decimal::from_billionths(19_990_000_000), currency: Some("EUR".into()) }),
+                added_at: at,
+                checked_out: None,
+            };
+            changes.replace(&[], &[removal]);
+        }
+        for (place, changes) in changes.by_place() {
+            let before = rows.remove(&place).unwrap_or_default();
+            if let Ok(row) = changes.apply(&before) {
+                rows.insert(place, row);
+            }
+        }
+    }
+    let bytes: usize = rows.values().map(Vec::len).sum();
+    println!("{} rows, {bytes} bytes", rows.len());
+    for (name, days) in [("a day", (3, 4)), ("a week", (3, 10)), ("all", (0, 30))] {
+        let mut best = f64::MAX;
+        let mut products = 0;
+        for _ in 0..20 {
+            let began = Instant::now();
+            let mut summary = Summary::new(Class::All, days);
+            for row in rows.values() {
+                if let Err(error) = summary.add(row) {
+                    println!("{error}");
+                }
+            }
+            products = summary.products().count();
+            best = best.min(began.elapsed().as_secs_f64() * 1e3);
+        }
+        println!("{name}: {products} products, {best:.2} ms");
+    }
+}

@@ -7,14 +7,15 @@ cd "$(dirname "$0")/.."
 rules='
 weir-event:
 weir-segment: weir-event
+weir-basket: weir-event
 weir-control: weir-event weir-segment
 weir-event-log: weir-event
-weir-store: weir-event weir-segment weir-control
+weir-store: weir-event weir-segment weir-basket weir-control
 weir-lifecycle:
 weir-http: weir-event weir-control weir-lifecycle
 weir-ingest: weir-event weir-control weir-segment weir-event-log weir-lifecycle weir-http
-weir-projector: weir-event weir-control weir-segment weir-event-log weir-store weir-lifecycle weir-http
-weir-query-api: weir-event weir-control weir-segment weir-store weir-lifecycle weir-http
+weir-projector: weir-event weir-control weir-segment weir-basket weir-event-log weir-store weir-lifecycle weir-http
+weir-query-api: weir-event weir-control weir-segment weir-basket weir-store weir-lifecycle weir-http
 '
 failed=0
 complain() { echo "dependencies: $*" >&2; failed=1; }
@@ -33,7 +34,7 @@ while IFS=: read -r crate allowed; do
 done <<<"$rules"
 
 # The pure core knows no runtime, no database, no Kafka, no HTTP, no randomness, no metrics.
-for crate in weir-event weir-segment weir-control; do
+for crate in weir-event weir-segment weir-basket weir-control; do
   for found in $(all "$crate" | grep -xE 'tokio|sqlx|rdkafka|axum|hyper|rand|metrics|tracing' || true); do
     complain "$crate is pure, but $found is among its dependencies"
   done

@@ -220,7 +220,7 @@ async fn the_first_start_can_be_repeated_from_any_point() {
         assert_eq!(state.workspaces().count(), 1);
         assert!(state.authenticate(&[1; 32]).is_some() && state.authenticate(&[5; 32]).is_none(), "seed {seed}");
         let workspace = state.workspace("default").unwrap();
-        assert_eq!((workspace.segments.len(), workspace.scores.len()), (2, 1));
+        assert_eq!((workspace.segments.len(), workspace.scores.len()), (3, 1));
     }
 }
 

@@ -286,6 +286,7 @@ fn a_workspace_comes_whole() {
         [
             (Kind::Segment, "abandoned-cart", 1),
             (Kind::Segment, "abandoned-cart-never-ordered", 1),
+            (Kind::Segment, "removed-before-checkout", 1),
             (Kind::Segment, "rich", 1),
             (Kind::Score, "points", 1)
         ]

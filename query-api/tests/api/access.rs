@@ -7,18 +7,22 @@ use weir_query_api::Settings;
 
 use crate::world::*;
 
-const ROUTES: [&str; 15] = [
+const ROUTES: [&str; 19] = [
     "/api/profiles?user_id=13",
     "/api/profiles/user:13",
     "/api/profiles/user:13/events",
     "/api/profiles/user:13/segments",
+    "/api/profiles/user:13/basket",
     "/api/segments",
     "/api/segments/abandoned-cart",
+    "/api/segments/abandoned-cart?include=basket",
     "/api/segments/abandoned-cart/count",
     "/api/segments/abandoned-cart/definition",
     "/api/segments/abandoned-cart/members/user:13",
     "/api/scores/points",
     "/api/scores/points/profiles",
+    "/api/baskets/removed-items",
+    "/api/baskets/removed-items/summary",
     "/v1/users/events?user_id=13",
     "/v1/users/events/?user_id=13",
     "/api/keys",

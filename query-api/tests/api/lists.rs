@@ -147,7 +147,7 @@ async fn segments_are_listed_with_their_counts() {
         "slug": "abandoned-cart", "name": "Abandoned cart", "version": 1, "state": "ready", "serving": 1, "count": 30,
     });
     assert_eq!(listed["segments"][0], expected);
-    assert_eq!(listed["segments"].as_array().unwrap().len(), 2);
+    assert_eq!(listed["segments"].as_array().unwrap().len(), 3);
     let other = world.api().await.get_as("other-read", "/api/segments").await.ok();
     assert_eq!(other["segments"][0]["count"], 0, "another workspace has members of its own");
 }

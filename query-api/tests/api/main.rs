@@ -3,6 +3,7 @@
 
 mod access;
 mod agreement;
+mod baskets;
 mod explain;
 mod generations;
 mod lists;

@@ -97,13 +97,13 @@ async fn counts_are_the_workspaces_own_and_the_operators_all() {
         (&json!("events.v1"), &json!(0))
     );
     assert_eq!(of(&api.get("/api/status").await.ok()), [0, 0, 0, 0]);
-    assert_eq!(shown["segments"].as_array().unwrap().len(), 4);
+    assert_eq!(shown["segments"].as_array().unwrap().len(), 6);
     assert_eq!(shown["segments"][0]["workspace"], "default");
     let own = api.get("/api/status").await.ok();
     let expected = json!({
         "slug": "abandoned-cart", "version": 1, "state": "ready", "serving": 1, "progress": 1.0, "eta_seconds": 0,
     });
-    assert_eq!((&own["segments"][0], own["segments"].as_array().unwrap().len()), (&expected, 2));
+    assert_eq!((&own["segments"][0], own["segments"].as_array().unwrap().len()), (&expected, 3));
 }
 
 #[tokio::test]

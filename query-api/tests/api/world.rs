@@ -19,8 +19,10 @@ use weir_query_api::{Acknowledged, QueryApi, Settings};
 use weir_segment::{OpenSpans, State, StoredSpan, advance, fold, membership};
 use weir_store::{
     Card, Count, CountRow, Fence, Generation, MembershipBatch, ProfileKey, Quarantined, ScoreRow, SpanKey, SpanRow,
-    SqliteStore, Store, TimelineRow, place, serving_catalog, tree,
+    SqliteStore, Store, TimelineBatch, TimelineRow, place, serving_catalog, tree,
 };
+
+mod baskets;
 
 pub const LINEAGE: Uuid = Uuid::from_u128(0x1111);
 pub const SPACE: Uuid = Uuid::from_u128(0x2222);
@@ -336,16 +338,21 @@ impl Tables {
     }
 
     pub async fn take_timeline(&mut self, events: &[Vec<u8>]) {
-        let mut rows = Vec::new();
-        for (offset, record) in events.iter().enumerate().skip(self.timeline_next) {
-            let Ok(envelope) = Envelope::parse(record) else { continue };
+        let new = events.iter().enumerate().skip(self.timeline_next);
+        let new: Vec<_> =
+            new.filter_map(|(offset, record)| Some((offset, record, Envelope::parse(record).ok()?))).collect();
+        let (mut rows, mut taken) = (Vec::new(), Vec::new());
+        for (offset, record, envelope) in &new {
             let workspace = self.state.workspace(&envelope.workspace).unwrap().no;
             let key = ProfileKey { workspace, profile: envelope.subject };
-            let place = place::of_event(&Event::of(&envelope).key);
-            rows.push(TimelineRow { key, place, partition: 0, offset: offset as u64, record: record.clone() });
+            let event = Event::of(envelope);
+            let (place, offset, record) = (place::of_event(&event.key), *offset as u64, record.to_vec());
+            rows.push(TimelineRow { key, place, partition: 0, offset, record });
+            taken.push((key, event));
         }
+        let baskets = baskets::batch(self.generation.as_ref(), &taken).await;
         let fence = fence(self.timeline_next, events.len(), None);
-        self.generation.commit_timeline(fence, &rows.into()).await.unwrap();
+        self.generation.commit_timeline(fence, &TimelineBatch { rows, baskets }).await.unwrap();
         self.timeline_next = events.len();
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use metrics::counter;
 use weir_basket::days::Changes;
 use weir_basket::{BUDGET, Basket, Change, History, Inserted, Removal};
 use weir_event::{Event, EventKey};
@@ -23,19 +24,44 @@ pub(crate) struct Baskets {
     days: BTreeMap<u64, Changes>,
     counts: BTreeMap<(u64, Count), i64>,
     batch: BasketBatch,
+    taken: u64,
+}
+
+/// What is counted of a batch, once it is committed.
+pub(crate) struct Taken {
+    events: u64,
+    counts: Vec<CountRow>,
+}
+
+impl Taken {
+    /// Counts for whoever watches the process.
+    pub(crate) fn measure(&self) {
+        counter!("weir_projector_basket_events_total").increment(self.events);
+        for row in &self.counts {
+            let n = u64::try_from(row.n).unwrap_or(0);
+            match row.what {
+                Count::NotBasketEvents => counter!("weir_projector_not_basket_events_total").increment(n),
+                Count::BasketsSetAside => counter!("weir_projector_baskets_set_aside_total").increment(n),
+                _ => {}
+            }
+        }
+    }
 }
 
 impl Baskets {
     pub(crate) fn new(partition: u32) -> Self {
         let (events, days, counts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { partition, events, days, counts, batch: BasketBatch::default() }
+        Self { partition, events, days, counts, batch: BasketBatch::default(), taken: 0 }
     }
 
     /// Takes an admitted event in, if it is one of a basket's.
     pub(crate) fn take(&mut self, key: ProfileKey, event: Event<'_>) {
         match Change::of(&event) {
             Ok(None) => {}
-            Ok(Some(change)) => self.events.entry(key).or_default().push((event.key, change)),
+            Ok(Some(change)) => {
+                self.taken += 1;
+                self.events.entry(key).or_default().push((event.key, change));
+            }
             Err(_) => self.count(key.workspace, Count::NotBasketEvents),
         }
     }
@@ -45,7 +71,7 @@ impl Baskets {
     }
 
     /// What the batch does to the tables.
-    pub(crate) async fn finish(mut self, generation: &dyn Generation) -> Result<BasketBatch, FoldError> {
+    pub(crate) async fn finish(mut self, generation: &dyn Generation) -> Result<(BasketBatch, Taken), FoldError> {
         let events = std::mem::take(&mut self.events);
         let keys: Vec<ProfileKey> = events.keys().copied().collect();
         if !keys.is_empty() {
@@ -63,7 +89,8 @@ impl Baskets {
             counts.map(|((workspace, what), n)| CountRow { workspace: Some(workspace), what, n }).collect();
         self.batch.gone.sort_unstable();
         self.batch.removals.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        Ok(self.batch)
+        let taken = Taken { events: self.taken, counts: self.batch.counts.clone() };
+        Ok((self.batch, taken))
     }
 
     fn fold(&mut self, key: ProfileKey, mut history: History, events: Vec<(EventKey, Change)>) {

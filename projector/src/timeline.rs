@@ -13,7 +13,7 @@ use weir_event::{Envelope, Event, Stream};
 use weir_event_log::{EventLog, LogRecord};
 use weir_store::{Fence, Generation, ProfileKey, Projection, Store, TimelineBatch, TimelineRow, place};
 
-use crate::baskets::Baskets;
+use crate::baskets::{Baskets, Taken};
 use crate::definitions::{DefinitionSet, Served};
 use crate::error::FoldError;
 use crate::runner::{Owned, UNLIMITED, Until};
@@ -66,7 +66,7 @@ impl Timeline {
         self.admitted <= self.next || self.admitted < self.first
     }
 
-    async fn fold(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<TimelineBatch, FoldError> {
+    async fn fold(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<(TimelineBatch, Taken), FoldError> {
         let (mut rows, mut baskets) = (Vec::new(), Baskets::new(self.partition));
         let mut served: HashMap<String, Option<Arc<Served>>> = HashMap::new();
         for record in records {
@@ -84,7 +84,8 @@ impl Timeline {
             let (partition, offset, record) = (self.partition, record.offset, record.value.to_vec());
             rows.push(TimelineRow { key, place, partition, offset, record });
         }
-        Ok(TimelineBatch { rows, baskets: baskets.finish(self.generation.as_ref()).await? })
+        let (baskets, taken) = baskets.finish(self.generation.as_ref()).await?;
+        Ok((TimelineBatch { rows, baskets }, taken))
     }
 }
 
@@ -123,10 +124,11 @@ impl Owned for Timeline {
         }
         let left_out: BTreeSet<u64> =
             self.generation.not_admitted(self.partition, self.next, next).await?.into_iter().collect();
-        let batch = self.fold(records.into_iter().filter(|record| !left_out.contains(&record.offset))).await?;
+        let (batch, taken) = self.fold(records.into_iter().filter(|record| !left_out.contains(&record.offset))).await?;
         let fence =
             Fence { partition: self.partition, owner: self.owner, expected: self.next, next, newest_receipt: None };
         self.generation.commit_timeline(fence, &batch).await?;
+        taken.measure();
         self.next = next;
         Ok(())
     }

@@ -82,7 +82,7 @@ pub(crate) async fn show(Shared(api): Shared<Arc<Api>>, asked: Asked) -> Result<
     if api.tables.live().await.map_err(failure::store)?.is_none() {
         return json(&api.rebuilding().await.map_err(failure::store)?);
     }
-    let mut reading = api.read(&asked, Access::Status, Need::TIMELINE).await?;
+    let mut reading = api.read(&asked, Access::Status, Need::MEMBERSHIP).await?;
     let filling = api.filling().await.map_err(failure::store)?;
     let positions = reading.live.generation.progress().await.map_err(failure::store)?;
     let count = reading.folded.newest().log().map_or(1, |log| log.events_partitions);
@@ -92,7 +92,9 @@ pub(crate) async fn show(Shared(api): Shared<Arc<Api>>, asked: Asked) -> Result<
     let view = reading.view.as_mut();
     let mut counted = view.counts().await.map_err(failure::store)?;
     let quarantine = if reading.caller.operator { Some(quarantine(view).await?) } else { None };
-    counted.extend(reading.timeline()?.basket_counts().await.map_err(failure::store)?);
+    // Not by `Need::TIMELINE`: how things stand is told without waiting for what is behind.
+    let mut timeline = reading.live.generation.timeline().await.map_err(failure::store)?;
+    counted.extend(timeline.basket_counts().await.map_err(failure::store)?);
     json(&Status {
         generation: Some(reading.live.generation.id().0),
         partitions: reading.caller.operator.then_some(partitions),

@@ -6,6 +6,9 @@
 //! on each of its days together with the day before that on which it did so last. Within `[from, to)` every profile is
 //! then counted once, on its first day there: that whose day before lies before `from`.
 //!
+//! Beside its days a product has their sum: bounds that hold all of its days in a row read that alone. What it says of
+//! profiles leaves out those whose day before is in the row too: within such bounds they have been counted on it.
+//!
 //! Cells lie in rows of [`BLOCK_DAYS`] days and one of [`BUCKETS`] shares of the products: few enough to be read at once,
 //! small enough to be written with every batch. Adding up rows of an ordinary table was rejected: 300,000 of them take ten
 //! times as long as these bytes.
@@ -139,24 +142,30 @@ impl Changes {
 const VERSION: u8 = 1;
 
 /// Appends a product with its days, unless nothing is left of it.
-fn put_product(out: &mut Vec<u8>, product: &str, cells: BTreeMap<i32, Cell>) {
-    let (mut days, mut bytes) = (Vec::new(), Vec::new());
-    for (day, cell) in cells.into_iter().filter(|(_, cell)| !cell.is_empty()) {
+fn put_product(out: &mut Vec<u8>, product: &str, mut cells: BTreeMap<i32, Cell>) {
+    cells.retain(|_, cell| !cell.is_empty());
+    let (Some((first, _)), Some((last, _))) = (cells.first_key_value(), cells.last_key_value()) else { return };
+    let (mut days, mut bytes, mut sum) = (Vec::new(), Vec::new(), Cell::default());
+    cell::put_i64(&mut days, (*first).into());
+    cell::put_i64(&mut days, (*last).into());
+    let begin = first.div_euclid(BLOCK_DAYS) * BLOCK_DAYS;
+    cells.values().for_each(|cell| sum.merge(cell.clone().known_before(begin)));
+    sum.write(&mut bytes);
+    put_bytes(&mut days, &bytes);
+    for (day, cell) in cells {
         bytes.clear();
         cell.write(&mut bytes);
         cell::put_i64(&mut days, day.into());
         put_bytes(&mut days, &bytes);
     }
-    if !days.is_empty() {
-        put_bytes(out, product.as_bytes());
-        put_bytes(out, &days);
-    }
+    put_bytes(out, product.as_bytes());
+    put_bytes(out, &days);
 }
 
 /// A product's days with changes added.
 fn merged(days: &[u8], changes: BTreeMap<i32, Cell>) -> Result<BTreeMap<i32, Cell>, Damaged> {
     let mut cells = changes;
-    each_day(days, |day, bytes| {
+    Product::read(days)?.each_day(|day, bytes| {
         let known = Cell::read(bytes)?;
         cells.entry(day).or_default().merge(known);
         Ok(())
@@ -164,14 +173,34 @@ fn merged(days: &[u8], changes: BTreeMap<i32, Cell>) -> Result<BTreeMap<i32, Cel
     Ok(cells)
 }
 
-/// Calls `visit` with each day of a product and the bytes of its cell.
-fn each_day<'a>(days: &'a [u8], mut visit: impl FnMut(i32, &'a [u8]) -> Result<(), Damaged>) -> Result<(), Damaged> {
-    let mut reader = Reader(days);
-    while !reader.0.is_empty() {
-        let day = i32::try_from(cell::read_i64(&mut reader)?).map_err(|_| Damaged("a day is out of range"))?;
-        visit(day, reader.bytes()?)?;
+/// What a row has of a product.
+struct Product<'a> {
+    /// The first day and the last.
+    first: i32,
+    last: i32,
+    /// The bytes of the sum of all its days.
+    sum: &'a [u8],
+    days: Reader<'a>,
+}
+
+impl<'a> Product<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Damaged> {
+        let mut days = Reader(bytes);
+        Ok(Self { first: day(&mut days)?, last: day(&mut days)?, sum: days.bytes()?, days })
     }
-    Ok(())
+
+    /// Calls `visit` with each day and the bytes of its cell.
+    fn each_day(mut self, mut visit: impl FnMut(i32, &'a [u8]) -> Result<(), Damaged>) -> Result<(), Damaged> {
+        while !self.days.0.is_empty() {
+            let day = day(&mut self.days)?;
+            visit(day, self.days.bytes()?)?;
+        }
+        Ok(())
+    }
+}
+
+fn day(reader: &mut Reader<'_>) -> Result<i32, Damaged> {
+    i32::try_from(cell::read_i64(reader)?).map_err(|_| Damaged("a day is out of range"))
 }
 
 /// The products of a row, each with the bytes of its days.

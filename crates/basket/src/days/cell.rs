@@ -91,6 +91,14 @@ impl Cell {
         }
     }
 
+    /// Without profiles whose day before is this one or later.
+    pub(super) fn known_before(mut self, day: i32) -> Self {
+        for profiles in &mut self.profiles {
+            profiles.retain(|before, _| before.is_none_or(|before| before < day));
+        }
+        self
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.tallies.iter().all(Tally::is_empty) && self.profiles.iter().all(BTreeMap::is_empty)
     }

@@ -7,7 +7,7 @@ use weir_event::Decimal;
 use weir_event::codec::Damaged;
 
 use super::cell::{self, Sink};
-use super::{Class, Parts, each_day};
+use super::{Class, Parts, Product};
 use crate::removal::Removal;
 
 /// What a product's removals come to.
@@ -70,7 +70,16 @@ impl Summary {
         for part in Parts::of(row)? {
             let (product, days) = part?;
             let mut adding = Adding { to: self, sums: Sums::default() };
-            each_day(days, |day, bytes| if from <= day && day < to { cell::read(bytes, &mut adding) } else { Ok(()) })?;
+            let days = Product::read(days)?;
+            if from <= days.first && days.last < to {
+                cell::read(days.sum, &mut adding)?;
+            } else {
+                days.each_day(
+                    |day, bytes| {
+                        if from <= day && day < to { cell::read(bytes, &mut adding) } else { Ok(()) }
+                    },
+                )?;
+            }
             let sums = adding.sums;
             self.settle(product, sums);
         }

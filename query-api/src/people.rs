@@ -63,20 +63,24 @@ pub(crate) async fn found(view: &mut dyn View, key: ProfileKey) -> Result<Option
     cards.first().map(|card| State::decode(&card.card)).transpose().map_err(failure::damaged)
 }
 
-/// Who the profiles are, in the order given.
+/// Who the profiles are, in the order given; one may be asked for many times.
 pub(crate) async fn people(
     view: &mut dyn View,
     workspace: u64,
     profiles: impl Iterator<Item = ProfileId>,
 ) -> Result<Vec<Person>, Problem> {
     let keys: Vec<ProfileKey> = profiles.map(|profile| ProfileKey { workspace, profile }).collect();
-    let cards = view.cards(&keys).await.map_err(failure::store)?;
+    let mut once = keys.clone();
+    once.sort_unstable();
+    once.dedup();
+    let cards = view.cards(&once).await.map_err(failure::store)?;
     let mut known: HashMap<Uuid, Person> = HashMap::with_capacity(cards.len());
     for card in cards {
         let state = State::decode(&card.card).map_err(failure::damaged)?;
         known.insert(card.key.profile.0, Person::of(card.key.profile, &state.facts));
     }
-    Ok(keys.iter().map(|key| known.remove(&key.profile.0).unwrap_or_else(|| Person::unknown(key.profile))).collect())
+    let person = |key: &ProfileKey| known.get(&key.profile.0).cloned().unwrap_or_else(|| Person::unknown(key.profile));
+    Ok(keys.iter().map(person).collect())
 }
 
 /// Refuses every parameter, on routes that have none.

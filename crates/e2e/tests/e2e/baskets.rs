@@ -9,12 +9,13 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 use weir_e2e::history::{Seeded, Sent, baskets};
-use weir_e2e::oracle::{Oracle, instant};
+use weir_e2e::oracle::{Oracle, Scores, builtin, instant};
 
-use crate::basket_checker::compare;
 use crate::caller::{Shop, eventually, hold};
+use crate::checker::{Expected, Plan};
 use crate::house::{House, Weir};
 use crate::producer::batch;
+use crate::{basket_checker, checker};
 
 const START: i64 = 1_795_168_800 * instant::SECOND;
 const SHOPPERS: usize = 8;
@@ -58,7 +59,7 @@ fn rng_from(rng: &mut StdRng) -> StdRng {
 async fn check(weir: &Weir, oracle: &Oracle, rng: &mut StdRng, when: &str) -> Result<usize> {
     weir.shop.caught_up().await?;
     let shop = oracle.workspace("default");
-    let equal = compare(&weir.shop, shop, rng).await.with_context(|| when.to_owned())?;
+    let equal = basket_checker::compare(&weir.shop, shop, rng).await.with_context(|| when.to_owned())?;
     eprintln!(
         "{when}: {equal} answers about {} removals, {} drafts among them, are equal; {} events are no basket events",
         shop.removals().len(),
@@ -124,6 +125,11 @@ async fn life(house: &House, rng: &mut Seeded) -> Result<(Weir, Oracle)> {
     let oracle = house.oracle().await?;
     check(&weir, &oracle, rng, "in new tables").await?;
     let shop = oracle.workspace("default");
+    let segments =
+        [("abandoned-cart", builtin::ABANDONED_CART), ("removed-before-checkout", builtin::REMOVED_BEFORE_CHECKOUT)];
+    let expected = Expected::new(shop, &segments, &Scores::new())?;
+    let instants = expected.edges(rng, 4);
+    checker::compare(&weir.shop, &expected, &Plan { instants, profiles: Vec::new(), page: 3 }).await?;
     ensure!(shop.duplicates() > 20 && shop.not_basket_events() > 20, "the history is too tame");
     Ok((weir, oracle))
 }

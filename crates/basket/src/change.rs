@@ -51,12 +51,9 @@ pub enum Change {
         /// Its id, if it has one.
         order: Option<String>,
         /// What was ordered, and how much of it (`None`: all that there is); `None` is everything.
-        products: Option<OrderLines>,
+        products: Option<Vec<(String, Option<Decimal>)>>,
     },
 }
-
-/// The lines of an order: which product, and how much of it (`None`: all that there is).
-type OrderLines = Vec<(String, Option<Decimal>)>;
 
 /// What one of a product costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,7 +249,7 @@ impl<'a> Properties<'a> {
         }
     }
 
-    fn products(&self) -> Result<Option<OrderLines>, NotABasketEvent> {
+    fn products(&self) -> Result<Option<Vec<(String, Option<Decimal>)>>, NotABasketEvent> {
         const EXPECTED: &str = "a list of objects with a product_id";
         match self.get("products") {
             None => Ok(None),

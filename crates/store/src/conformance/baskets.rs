@@ -151,7 +151,7 @@ async fn list(view: &mut dyn TimelineView, model: &BTreeMap<RemovalKey, Vec<u8>>
     let mut expected: Vec<RemovalRow> =
         rows.map(|(key, removal)| RemovalRow { key: key.clone(), removal: removal.clone() }).collect();
     // A removal is a draft or it isn't, so no two rows of a list have one place, profile and product: but the model's may.
-    expected.sort_by_key(|row| std::cmp::Reverse(order(row)));
+    expected.sort_by(|a, b| order(b).cmp(&order(a)));
     expected.dedup_by(|a, b| order(a) == order(b));
     for limit in [3, 1_000] {
         let (mut listed, mut range) = (Vec::<RemovalRow>::new(), range.clone());

@@ -126,12 +126,20 @@ fn a_rebuild_of_any_history_is_the_same_to_the_last_row() {
 
 /// Many events of few profiles, so that each table has rows.
 fn busy() -> Vec<Record> {
-    let names = ["product.viewed", "cart.added", "order.completed", "profile.updated", "PURCHASE"];
+    let names = [
+        "product.viewed",
+        "cart.added",
+        "cart.removed",
+        "order.completed",
+        "profile.updated",
+        "PURCHASE",
+        "cart.added",
+    ];
     let mut events: Vec<Made> = (0..600_i64)
         .map(|i| {
             Made(
                 u8::try_from(i % 4).unwrap(),
-                names[usize::try_from(i % 5).unwrap()],
+                names[usize::try_from(i % 7).unwrap()],
                 0,
                 -(i % 50),
                 i64::from(i % 12 == 0),
@@ -241,6 +249,17 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("-timeline", "records", "UPDATE records SET record = unhex(hex(record) || '20') WHERE log_offset = 7"),
     ("-timeline", "timeline", "UPDATE timeline_new SET place = unhex(hex(place) || '00')"),
     ("-timeline", "timeline", "UPDATE timeline SET log_offset = log_offset + 1000000"),
+    (
+        "-timeline",
+        "baskets",
+        "UPDATE baskets SET state = unhex(hex(state) || '00') WHERE profile = (SELECT min(profile) FROM baskets)",
+    ),
+    ("-timeline", "removals", "UPDATE removals SET draft = 1 - draft WHERE place = (SELECT max(place) FROM removals)"),
+    ("-timeline", "removals", "UPDATE removals SET removal = unhex(hex(removal) || '00')"),
+    ("-timeline", "removals", "DELETE FROM removals WHERE place = (SELECT min(place) FROM removals)"),
+    ("-timeline", "removal_days", "UPDATE removal_days SET cells = unhex(hex(cells) || '00')"),
+    ("-timeline", "removal_days", "DELETE FROM removal_days WHERE bucket = (SELECT min(bucket) FROM removal_days)"),
+    ("-timeline", "basket_counts", "UPDATE basket_counts SET n = n + 1"),
 ];
 
 #[test]

@@ -1,5 +1,7 @@
 //! How long a summary takes over a million removals: `cargo run --release -p weir-basket --example summary`.
 
+#![allow(clippy::print_stdout)] // It is for people.
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -33,6 +33,8 @@ pub fn made() -> impl Strategy<Value = Made> {
     let names = prop_oneof![
         Just("product.viewed"),
         Just("cart.added"),
+        Just("cart.removed"),
+        Just("cart.updated"),
         Just("order.completed"),
         Just("PURCHASE"),
         Just("profile.updated"),
@@ -49,7 +51,13 @@ pub fn records(events: &[Made]) -> Vec<Record> {
         .map(|Made(who, name, id, shift, step)| {
             receipt += step * SECOND;
             let identifier = Identifier::new(IdentifierKind::User, &format!("user-{who}")).unwrap();
-            let data = format!(r#"{{"traits":{{"plan":"p{id}"}}}}"#);
+            // Of a few products, and at times of none: then it is no basket event.
+            let product = if id % 11 == 0 { "null".to_owned() } else { format!(r#""p{}""#, id % 3) };
+            let data = format!(
+                r#"{{"traits":{{"plan":"p{id}"}},"product_id":{product},"quantity":{},"price":0.{id},"currency":"c{}"}}"#,
+                id % 4,
+                id % 2
+            );
             let envelope = Envelope {
                 id: format!("e{id}").into(),
                 workspace: "default".into(),

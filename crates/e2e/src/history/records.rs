@@ -12,7 +12,7 @@ use crate::oracle::{FACTS, instant};
 pub(super) const EVENTS: [&str; 5] = ["product.viewed", "cart.added", "order.completed", "LOGIN", "PURCHASE"];
 
 /// Ids of different lengths, in another order by UTF-16 than by code point.
-const IDS: [&str; 8] = ["e", "e1", "e10", "e2", "E", "é", "\u{ffff}", "𝄞"];
+pub(super) const IDS: [&str; 8] = ["e", "e1", "e10", "e2", "E", "é", "\u{ffff}", "𝄞"];
 
 /// How a profile is named by a sender.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -214,7 +214,7 @@ pub fn history(rng: &mut StdRng, shape: &Shape) -> History {
     History { namespace: Uuid::from_u128(rng.random()), sent }
 }
 
-fn who(rng: &mut StdRng, n: usize) -> Who {
+pub(super) fn who(rng: &mut StdRng, n: usize) -> Who {
     match rng.random_range(0..4) {
         0 => Who::Email(format!("p{n}@example.com")),
         1 => Who::User(format!("{n}")),
@@ -223,7 +223,7 @@ fn who(rng: &mut StdRng, n: usize) -> Who {
     }
 }
 
-fn pick<'a, T>(rng: &mut StdRng, from: &'a [T]) -> &'a T {
+pub(super) fn pick<'a, T>(rng: &mut StdRng, from: &'a [T]) -> &'a T {
     from.choose(rng).expect("nothing is chosen from an empty list")
 }
 

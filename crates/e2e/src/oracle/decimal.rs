@@ -34,6 +34,28 @@ impl Decimal {
         let units = rounded(digits, point + 9);
         Some(Self(if negative { -units } else { units }))
     }
+
+    /// The product by long multiplication, rounded half to even. Nothing when it is 10¹⁸ or more in size.
+    pub fn times(self, other: Self) -> Option<Self> {
+        let digits = |number: Self| -> Vec<u32> {
+            number.0.unsigned_abs().to_string().bytes().map(|d| u32::from(d - b'0')).collect()
+        };
+        let (a, b) = (digits(self), digits(other));
+        let mut product = vec![0; a.len() + b.len()];
+        for (i, x) in a.iter().enumerate().rev() {
+            let mut carry = 0;
+            for (j, y) in b.iter().enumerate().rev() {
+                let sum = product[i + j + 1] + x * y + carry;
+                (product[i + j + 1], carry) = (sum % 10, sum / 10);
+            }
+            product[i] = carry;
+        }
+        // In units of 10⁻¹⁸: eighteen digits stand behind the point, and as many may before it.
+        let text: String = product.iter().map(u32::to_string).collect();
+        let (whole, fraction) = text.split_at(text.len().saturating_sub(18));
+        let sign = if (self.0 < 0) == (other.0 < 0) { "" } else { "-" };
+        Self::parse(&format!("{sign}0{whole}.{fraction:0>18}")).filter(|size| size.0.abs() < 10_i128.pow(27))
+    }
 }
 
 fn exponent_of(text: &str) -> Option<i128> {
@@ -116,6 +138,24 @@ mod tests {
         }
         for text in ["1000000000000000000", "-1e18", "1e400", "12345678901234567890.5"] {
             assert_eq!(Decimal::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn products_are_rounded_half_to_even() {
+        for (a, b, product) in [
+            ("19.99", "3", Some("59.97")),
+            ("-0.7", "0.5", Some("-0.35")),
+            ("0", "999999999999999999", Some("0")),
+            ("0.000000001", "0.5", Some("0")),
+            ("0.000000003", "0.5", Some("0.000000002")),
+            ("0.000000005", "-0.5", Some("-0.000000002")),
+            ("1000000000", "999999999.999999999", Some("999999999999999999")),
+            ("1000000000", "1000000000", None),
+            ("999999999999999999", "-999999999999999999", None),
+        ] {
+            let of = |text| Decimal::parse(text).unwrap();
+            assert_eq!(of(a).times(of(b)), product.map(of), "{a} × {b}");
         }
     }
 

@@ -5,6 +5,10 @@
 //! same mistakes.
 
 mod admission;
+mod basket;
+mod basket_event;
+#[cfg(test)]
+mod basket_tests;
 mod decimal;
 mod definition;
 mod evaluate;
@@ -20,6 +24,7 @@ mod workspace;
 use std::collections::BTreeMap;
 
 pub use admission::{Admitted, Quarantined, Repeat};
+pub use basket::{Amounts, BasketLine, BasketView, RemovalView, RemovedProduct, Sort, Status};
 pub use decimal::Decimal;
 pub use definition::{Definition, Filter, Refused, Score, Scores};
 pub use json::Json;
@@ -37,6 +42,9 @@ pub mod builtin {
     /// The segment `abandoned-cart-never-ordered`.
     pub const ABANDONED_CART_NEVER_ORDERED: &str =
         r#"{"when":{"all":[{"event":"cart.added"},{"not":{"event":"order.completed"}}]}}"#;
+    /// The segment `removed-before-checkout`.
+    pub const REMOVED_BEFORE_CHECKOUT: &str =
+        r#"{"when":{"event":"cart.removed","not_followed_by":{"event":"order.completed"}}}"#;
 }
 
 /// The whole log, admitted.

@@ -31,7 +31,7 @@ pub fn same<T: PartialEq + Debug>(what: impl FnOnce() -> String, weir: &T, oracl
 }
 
 /// The same for long lists: the first row that differs is told.
-fn same_rows<T: PartialEq + Debug>(what: impl Fn() -> String, weir: &[T], oracle: &[T]) -> Result<()> {
+pub fn same_rows<T: PartialEq + Debug>(what: impl Fn() -> String, weir: &[T], oracle: &[T]) -> Result<()> {
     for n in 0..weir.len().max(oracle.len()) {
         same(|| format!("{}, row {n} of {} and {}", what(), weir.len(), oracle.len()), &weir.get(n), &oracle.get(n))?;
     }

@@ -225,12 +225,7 @@ async fn killed_at_random_moments_under_load() -> Result<()> {
     let weir = house.open().await?;
     let after = check(&weir, &mut rng, &oracle, &ledger).await.with_context(|| format!("seed {}", rng.seed()))?;
     drop(weir);
-    for entry in std::fs::read_dir(house.file(""))? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("store.db") {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
+    house.delete_tables()?;
     for _ in 0..3 {
         // Killed while it rebuilds.
         let mut weir = house.start()?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 use weir_e2e::oracle::Oracle;
@@ -35,6 +35,33 @@ impl House {
         let mut all = vec!["--log", &log, "--store", &store];
         all.extend(flags);
         Ok(Self { place: Some(place), ..Self::new(&all)? })
+    }
+
+    /// A new directory with a copy of the log, made by the program, in that many partitions; the keys are the same.
+    pub fn copied(&self, partitions: usize, flags: &[&str]) -> Result<Self> {
+        let copy = Self::new(flags)?;
+        std::fs::create_dir(copy.file(""))?;
+        std::fs::copy(self.file("keys.json"), copy.file("keys.json"))?;
+        let url = |house: &Self| format!("sqlite:{}", house.file("log.db").display());
+        let (from, to, partitions) = (url(self), url(&copy), partitions.to_string());
+        let arguments = ["log", "copy", "--from", &from, "--to", &to, "--partitions", &partitions];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let errors = copy.dir.path().join("copy");
+        let mut process = Start { program: "weir", arguments, errors, sabotage: None }.spawn()?;
+        let code = process.exit_code()?;
+        ensure!(code == Some(0), "weir log copy ended with {code:?}; it said:\n{}", process.said()?);
+        Ok(copy)
+    }
+
+    /// Deletes the tables in files, so that they are made anew.
+    pub fn delete_tables(&self) -> Result<()> {
+        for entry in std::fs::read_dir(self.file(""))? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("store.db") {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// With a fault.

@@ -27,24 +27,34 @@ async fn read_after(read: &Caller, path: &str, written: &Answer, token: bool) ->
     read.send(Method::GET, path, None, headers).await?.expect(200)
 }
 
-/// A user who puts things into a cart and orders, and looks after each step.
+/// A user who puts things into a cart, takes them out again and orders, and looks after each step.
+#[derive(Default)]
 struct Visitor {
     user: String,
     points: u64,
     events: usize,
+    /// Whether something was put in after the latest order.
+    abandoned: bool,
+    /// How much of the one product lies in the cart.
+    held: u64,
+    /// How often it was taken out since the latest order.
+    drafts: usize,
 }
 
 impl Visitor {
     /// One write and one read; whether the read was stale.
     async fn pair(&mut self, shop: &Shop, rng: &mut Seeded, token: bool) -> Result<bool> {
-        let name = ["cart.added", "order.completed", "LOGIN"][rng.random_range(0..3)];
-        let body = json!({"user_id": self.user, "event_type": name});
-        let written = shop.write.post("/v1/users/events", body).await?;
+        let name = ["cart.added", "cart.removed", "order.completed", "LOGIN"][rng.random_range(0..4)];
+        let written = if name.starts_with("cart.") {
+            let body = json!({"name": name, "properties": {"product_id": "p1"}});
+            shop.write.post(&format!("/api/profiles/user:{}/events", self.user), body).await?
+        } else {
+            shop.write.post("/v1/users/events", json!({"user_id": self.user, "event_type": name})).await?
+        };
         let id = written.expect(201)?["id"].clone();
-        self.events += 1;
-        self.points += u64::from(name == "LOGIN");
+        self.did(name);
         let (read, user) = (&shop.read, &self.user);
-        let seen = match (name, rng.random_range(0..4)) {
+        let seen = match (name, rng.random_range(0..6)) {
             ("LOGIN", 0) => {
                 let body = read_after(read, &format!("/api/profiles/user:{user}"), &written, token).await?;
                 body["scores"]["points"] == json!(self.points)
@@ -54,23 +64,46 @@ impl Visitor {
                 let body = read_after(read, &path, &written, token).await?;
                 body["events"].as_array().is_some_and(|events| events.iter().any(|event| event["id"] == id))
             }
+            (_, 4) => {
+                let body = read_after(read, &format!("/api/profiles/user:{user}/basket"), &written, token).await?;
+                let held = body["items"].as_array().context("no items")?;
+                held.first().map_or(Some(0), |line| line["quantity"].as_u64()) == Some(self.held)
+            }
+            (_, 5) => {
+                let path = format!("/api/baskets/removed-items?profile_id=user:{user}&status=draft&limit=1000");
+                let body = read_after(read, &path, &written, token).await?;
+                body["items"].as_array().context("no items")?.len() == self.drafts
+            }
             ("LOGIN", _) | (_, 2) => {
                 let path = format!("/v1/users/events?user_id={user}&limit=1000");
                 let body = read_after(read, &path, &written, token).await?;
                 body["points"] == json!(self.points)
                     && body["events"].as_array().is_some_and(|events| events.len() == self.events)
             }
-            (name, _) => {
+            _ => {
                 let path = format!("/api/segments/abandoned-cart/members/user:{user}");
                 let body = read_after(read, &path, &written, token).await?;
                 let listed = read_after(read, &format!("/api/profiles/user:{user}/segments"), &written, token).await?;
                 let rows = listed["segments"].as_array().context("no segments")?;
                 let listed = rows.iter().any(|row| row["slug"] == "abandoned-cart");
-                let member = name == "cart.added";
-                body["member"] == json!(member) && listed == member
+                body["member"] == json!(self.abandoned) && listed == self.abandoned
             }
         };
         Ok(!seen)
+    }
+
+    /// What is true after such an event.
+    fn did(&mut self, name: &str) {
+        self.events += 1;
+        match name {
+            "cart.added" => (self.abandoned, self.held) = (true, self.held + 1),
+            "cart.removed" => {
+                self.drafts += usize::from(self.held > 0);
+                self.held = 0;
+            }
+            "order.completed" => (self.abandoned, self.held, self.drafts) = (false, 0, 0),
+            _ => self.points += 1,
+        }
     }
 }
 
@@ -91,7 +124,7 @@ async fn pairs(shop: &Shop, of_thread: usize, tokens: Tokens) -> Result<()> {
         threads.spawn(async move {
             let mut rng = Seeded::new(51 + thread);
             let mut visitors: Vec<Visitor> =
-                (0..20).map(|n| Visitor { user: format!("t{thread}-{n}"), points: 0, events: 0 }).collect();
+                (0..20).map(|n| Visitor { user: format!("t{thread}-{n}"), ..Visitor::default() }).collect();
             for pair in 0..of_thread {
                 let (n, token) = (rng.random_range(0..visitors.len()), matches!(tokens, Tokens::Always));
                 if visitors[n].pair(&shop, &mut rng, token || pair % 2 == 0).await? {

@@ -38,6 +38,8 @@ pub(crate) struct Population {
     pub(crate) profiles: u64,
     /// Zipf with exponent 1 instead of uniformly.
     pub(crate) zipf: bool,
+    /// Only events that do nothing to baskets.
+    pub(crate) views: bool,
 }
 
 impl Population {
@@ -62,9 +64,9 @@ pub(crate) struct Request {
 
 impl Request {
     /// A batch of so many events of mixed names, as a JSON array.
-    pub(crate) fn batch(key: &str, events: usize, random: &mut Random) -> Self {
+    pub(crate) fn batch(key: &str, events: usize, of: Population, random: &mut Random) -> Self {
         let items: Vec<String> =
-            (0..events).map(|_| item(&format!("\"user_id\":\"{}\",", profile()), random)).collect();
+            (0..events).map(|_| item(&format!("\"user_id\":\"{}\",", profile()), of, random)).collect();
         Self::over(request("POST", "/api/events", key, format!("[{}]", items.join(",")).as_bytes()))
     }
 
@@ -76,12 +78,12 @@ impl Request {
     }
 
     /// One event, posted to its profile.
-    pub(crate) fn single(key: &str, random: &mut Random) -> Self {
+    pub(crate) fn single(key: &str, of: Population, random: &mut Random) -> Self {
         Self::over(request(
             "POST",
             &format!("/api/profiles/user:{}/events", profile()),
             key,
-            item("", random).as_bytes(),
+            item("", of, random).as_bytes(),
         ))
     }
 
@@ -119,8 +121,9 @@ fn profile() -> String {
     format!("u{}", "#".repeat(PROFILE_DIGITS))
 }
 
-fn item(owner: &str, random: &mut Random) -> String {
-    let mut point = random.below(100);
+fn item(owner: &str, of: Population, random: &mut Random) -> String {
+    // Those that do nothing to baskets come first.
+    let mut point = random.below(if of.views { 70 } else { 100 });
     let name = NAMES.iter().find(|(_, share)| {
         let here = point < *share;
         point = point.saturating_sub(*share);
@@ -150,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: Population = Population { profiles: 1_000, zipf: false };
+    const ALL: Population = Population { profiles: 1_000, zipf: false, views: false };
 
     fn body(bytes: &[u8]) -> Value {
         let text = std::str::from_utf8(bytes).unwrap();
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn each_batch_is_of_other_profiles() {
         let mut random = Random::new(1);
-        let mut batch = Request::batch("key", 100, &mut random);
+        let mut batch = Request::batch("key", 100, ALL, &mut random);
         let users = |bytes: &[u8]| -> Vec<String> {
             let items = body(bytes);
             items.as_array().unwrap().iter().map(|item| item["user_id"].as_str().unwrap().to_owned()).collect()
@@ -177,7 +180,7 @@ mod tests {
     #[test]
     fn a_single_names_its_profile_in_the_path() {
         let mut random = Random::new(1);
-        let mut single = Request::single("key", &mut random);
+        let mut single = Request::single("key", ALL, &mut random);
         let bytes = single.next(ALL, &mut random);
         assert!(bytes.starts_with(b"POST /api/profiles/user:u00000"));
         assert!(body(bytes)["properties"]["product_id"].as_str().unwrap().starts_with("sku-"));
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn zipf_prefers_few_and_stays_within() {
-        let population = Population { profiles: 10_000, zipf: true };
+        let population = Population { profiles: 10_000, zipf: true, views: false };
         let mut random = Random::new(3);
         let mut times = vec![0_u32; 10_000];
         (0..100_000).for_each(|_| times[population.pick(&mut random) as usize] += 1);

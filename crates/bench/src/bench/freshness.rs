@@ -31,7 +31,7 @@ pub(crate) fn run(place: &Place, options: &Options, report: &mut Report) -> Resu
     for backend in place.backend.each() {
         report.section(backend.name());
         let shape = Shape {
-            population: Population { profiles: search_options.profiles, zipf: false },
+            population: Population { profiles: search_options.profiles, zipf: false, views: false },
             batch: search_options.batch,
             connections: search_options.connections,
         };

@@ -196,7 +196,7 @@ impl Measured<'_> {
             connections: kind.connections,
             threads: self.options.threads,
             batch: kind.batch,
-            population: Population { profiles: self.options.profiles, zipf: false },
+            population: Population { profiles: self.options.profiles, zipf: false, views: false },
             until: Until::Elapsed(Duration::from_secs(self.options.warm_up)),
             pace: None,
             seed: 0,

@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Pick profiles by Zipf 1.0 instead of uniformly
     #[arg(long)]
     zipf: bool,
+    /// Post only events that do nothing to baskets
+    #[arg(long)]
+    views: bool,
     /// Events of a request
     #[arg(long, default_value_t = 100)]
     batch: usize,
@@ -207,7 +210,7 @@ async fn post(server: &Server, options: &Options, run: u64, projecting: bool) ->
         connections: options.connections,
         threads: options.threads,
         batch: options.batch,
-        population: Population { profiles: options.profiles, zipf: options.zipf },
+        population: Population { profiles: options.profiles, zipf: options.zipf, views: options.views },
         until: Until::Events(options.events),
         pace: None,
         seed: run,

@@ -170,8 +170,8 @@ impl Load {
 
     fn request(&self, random: &mut Random) -> Request {
         match self.batch {
-            1 => Request::single(&self.key, random),
-            events => Request::batch(&self.key, events, random),
+            1 => Request::single(&self.key, self.population, random),
+            events => Request::batch(&self.key, events, self.population, random),
         }
     }
 }

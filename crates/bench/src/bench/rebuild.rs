@@ -103,7 +103,7 @@ fn fill(server: &Server, options: &Options) -> Result<()> {
         connections: 32,
         threads: 1,
         batch: 100,
-        population: Population { profiles: options.profiles, zipf: false },
+        population: Population { profiles: options.profiles, zipf: false, views: false },
         until: Until::Events(options.events),
         pace: None,
         seed: 3,

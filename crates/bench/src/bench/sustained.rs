@@ -103,7 +103,7 @@ pub(crate) fn run(place: &Place, options: &Options, report: &mut Report) -> Resu
             }
             let name = if zipf { "Zipf 1.0" } else { "uniform" };
             let shape = Shape {
-                population: Population { profiles: options.profiles, zipf },
+                population: Population { profiles: options.profiles, zipf, views: false },
                 batch: options.batch,
                 connections: options.connections,
             };

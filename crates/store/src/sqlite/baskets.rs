@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Row as _, ValueRef as _};
 use weir_basket::days;
 
 use super::contents::{count, key};
@@ -158,21 +158,27 @@ pub(super) fn removals_query(draft: Option<bool>, product: bool, after: bool) ->
     }
 }
 
-/// Products of one statement of [`latest_query`]: SQLite joins at most 500 selects.
-const LATEST: usize = 200;
+/// Products of one statement of [`latest_query`].
+const LATEST: usize = 512;
 
-/// The latest removal of each of so many products. ?1 workspace, ?2 from, ?3 to; then draft and product of each.
+/// The latest removal of each of so many products, nulls where there is none. ?1 workspace, ?2 from, ?3 to; then draft and
+/// product of each. (A select for each, joined by `UNION ALL`, takes ten milliseconds to be planned.)
 pub(super) fn latest_query(products: usize) -> String {
-    let latest = (0..products).map(|n| {
-        let (draft, product) = (4 + 2 * n, 5 + 2 * n);
+    let asked: Vec<String> = (0..products).map(|n| format!("(?{}, ?{})", 4 + 2 * n, 5 + 2 * n)).collect();
+    let latest = |column: &str| {
         format!(
-            "SELECT * FROM (SELECT workspace, draft, place, profile, product, removal
-             FROM removals INDEXED BY removals_by_product
-             WHERE workspace = ?1 AND draft = ?{draft} AND product = ?{product} AND place >= ?2 AND place < ?3
-             ORDER BY place DESC, profile DESC LIMIT 1)"
+            "(SELECT {column} FROM removals INDEXED BY removals_by_product
+              WHERE workspace = ?1 AND draft = t.column1 AND product = t.column2 AND place >= ?2 AND place < ?3
+              ORDER BY place DESC, profile DESC LIMIT 1)"
         )
-    });
-    latest.collect::<Vec<_>>().join(" UNION ALL ")
+    };
+    format!(
+        "SELECT ?1, t.column1, {}, {}, t.column2, {} FROM (VALUES {}) AS t",
+        latest("place"),
+        latest("profile"),
+        latest("removal"),
+        asked.join(", ")
+    )
 }
 
 #[async_trait]
@@ -217,7 +223,7 @@ impl BasketView for SqliteTimeline {
             let rows = query.fetch_all(&mut *self.0).await;
             found.extend(rows.map_err(|e| StoreError::from_sqlx("reading removals", e))?);
         }
-        found.iter().map(removal).collect()
+        found.iter().filter(|row| !row.try_get_raw(2).is_ok_and(|place| place.is_null())).map(removal).collect()
     }
 
     fn removal_cells(&mut self, workspace: u64, blocks: (i32, i32)) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {

@@ -30,6 +30,8 @@ CREATE TABLE removal_days (
   cells     bytea   NOT NULL,
   PRIMARY KEY (workspace, block, bucket, partition)
 );
+-- Read as a whole and often: unpacking would take longer than reading.
+ALTER TABLE removal_days ALTER COLUMN cells SET STORAGE EXTERNAL;
 
 -- Events that say nothing to be folded into a basket, and baskets set aside, by workspace and partition.
 CREATE TABLE basket_counts (

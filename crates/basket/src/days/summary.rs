@@ -1,7 +1,7 @@
 //! Cells added up over days, by product.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::{Entry, HashMap};
+use std::collections::hash_map::HashMap;
 
 use weir_event::Decimal;
 use weir_event::codec::Damaged;
@@ -44,13 +44,16 @@ impl Sums {
     }
 }
 
+/// Products that there is room for from the beginning.
+const ROOM: usize = 16_384;
+
 /// A summary in the making.
 #[derive(Debug)]
 pub struct Summary {
     class: Class,
     /// From the first on, up to the second.
     days: (i32, i32),
-    products: HashMap<String, Sums>,
+    products: HashMap<Box<str>, Sums, rapidhash::fast::RandomState>,
     /// Currencies met, by number; the first stands for none.
     currencies: Vec<Option<String>>,
 }
@@ -58,7 +61,9 @@ pub struct Summary {
 impl Summary {
     /// An empty summary of removals of a class, on days from the first on, up to the second.
     pub fn new(class: Class, days: (i32, i32)) -> Self {
-        Self { class, days, products: HashMap::new(), currencies: vec![None] }
+        // Room for a shop's products: growing to it takes as long as adding up.
+        let products = HashMap::with_capacity_and_hasher(ROOM, rapidhash::fast::RandomState::default());
+        Self { class, days, products, currencies: vec![None] }
     }
 
     /// Adds a row of cells. Rows of one product's days may come in any order.
@@ -90,24 +95,22 @@ impl Summary {
         if sums.times() == 0 {
             return;
         }
-        match self.products.entry(product.to_owned()) {
-            Entry::Vacant(entry) => drop(entry.insert(sums)),
-            Entry::Occupied(mut entry) => {
-                let own = entry.get_mut();
-                own.draft += sums.draft;
-                own.checked_out += sums.checked_out;
-                own.profiles += sums.profiles;
-                own.quantity = own.quantity.wrapping_add(sums.quantity);
-                sums.amounts.into_iter().for_each(|(currency, amount)| own.amount(currency, amount));
-            }
-        }
+        let Some(own) = self.products.get_mut(product) else {
+            self.products.insert(product.into(), sums);
+            return;
+        };
+        own.draft += sums.draft;
+        own.checked_out += sums.checked_out;
+        own.profiles += sums.profiles;
+        own.quantity = own.quantity.wrapping_add(sums.quantity);
+        sums.amounts.into_iter().for_each(|(currency, amount)| own.amount(currency, amount));
     }
 
     /// Adds a single removal, for bounds that are no days. Whether its profile is the first one of the product is for the
     /// caller to know.
     pub fn add_removal(&mut self, removal: &Removal, new_profile: bool) {
         let number = removal.currency().map_or(0, |currency| self.number(currency));
-        let sums = self.products.entry(removal.product.clone()).or_default();
+        let sums = self.products.entry(removal.product.as_str().into()).or_default();
         if removal.is_draft() {
             sums.draft += 1
         } else {
@@ -122,7 +125,7 @@ impl Summary {
 
     /// The products that something was removed of, in no order.
     pub fn products(&self) -> impl Iterator<Item = (&str, &Sums)> {
-        self.products.iter().map(|(product, sums)| (product.as_str(), sums))
+        self.products.iter().map(|(product, sums)| (&**product, sums))
     }
 
     /// What a product's removals cost, by currency, none first.

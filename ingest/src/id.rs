@@ -94,9 +94,12 @@ impl Idempotency {
         }
     }
 
-    /// The id of the item at `index`: the same for every attempt at the same request.
+    /// The id of the item at `index`: the same for every attempt at the same request. Those of one request grow with the
+    /// index, so that events of one instant keep the order in which they were sent: the order of events goes by ids then.
     pub(crate) fn id(&self, index: usize) -> Uuid {
-        Uuid::new_v5(&self.namespace, format!("{}{index}", self.prefix).as_bytes())
+        let mut bytes = *Uuid::new_v5(&self.namespace, self.prefix.as_bytes()).as_bytes();
+        bytes[12..].copy_from_slice(&u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes());
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 }
 
@@ -130,6 +133,10 @@ mod tests {
         assert_eq!(read(&["k"], "a"), read(&[" \"k\" "], "a"));
         assert_ne!(read(&["k"], "a"), read(&["k"], "b"));
         assert_ne!(read(&["k"], "a"), read(&["l"], "a"));
+        let key = HeaderMap::from_iter([(IDEMPOTENCY_KEY, HeaderValue::from_static("k"))]);
+        let key = Idempotency::of(&key, Uuid::from_u128(1), "a").unwrap().unwrap();
+        let ids: Vec<String> = (0..10_000).map(|index| key.id(index).to_string()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b), "events of one instant would change places");
         for values in [&[""][..], &["\"\""], &["a", "a"], &[&"k".repeat(256)]] {
             assert_eq!(read(values, "a"), Err("idempotency_key_invalid"), "{values:?}");
         }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use weir_http::{ListForm, Problem};
 
 /// Rows that are read at once.
@@ -22,8 +23,17 @@ const AHEAD: usize = 2;
 /// How long a reader may take nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What goes to the body: a part, or that there is no more. A body whose sender is gone without a word is broken off: the
+/// end of a list must not look like a list that was given up.
+type Part = Result<Option<Bytes>, Problem>;
+
 /// The sending end of a list under way.
-pub(crate) struct Export(mpsc::Sender<Result<Bytes, Problem>>);
+pub(crate) struct Export(mpsc::Sender<Part>);
+
+/// A list was given up half-way.
+#[derive(Debug, thiserror::Error)]
+#[error("the export was given up")]
+struct GivenUp;
 
 /// The reader has gone, or takes nothing.
 pub(crate) struct Gone;
@@ -32,14 +42,30 @@ impl Export {
     /// An answer whose body is what is sent.
     pub(crate) fn begin(form: ListForm, name: &str) -> (Self, Response) {
         let (sender, receiver) = mpsc::channel(AHEAD);
-        let body =
-            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|part| (part, receiver)) });
+        let body = stream::try_unfold(receiver, |mut receiver: mpsc::Receiver<Part>| async {
+            match receiver.recv().await {
+                Some(Ok(part)) => Ok(part.map(|part| (part, receiver))),
+                Some(Err(problem)) => Err(problem),
+                None => Err(Problem::internal(&GivenUp)),
+            }
+        });
         (Self(sender), response(form, name, Body::from_stream(body)))
     }
 
     /// Sends a part of the body.
     pub(crate) async fn send(&self, part: Vec<u8>) -> Result<(), Gone> {
-        self.0.send_timeout(Ok(part.into()), PATIENCE).await.map_err(|_| Gone)
+        self.0.send_timeout(Ok(Some(part.into())), PATIENCE).await.map_err(|error| {
+            if matches!(error, SendTimeoutError::Timeout(_)) {
+                tracing::warn!("an export was given up: its reader took nothing for {} s", PATIENCE.as_secs());
+            }
+            Gone
+        })
+    }
+
+    /// Ends the body: all of the list has been sent.
+    pub(crate) async fn finish(&self) {
+        // Who has gone needn't know.
+        self.0.send_timeout(Ok(None), PATIENCE).await.ok();
     }
 
     /// Breaks the answer off, so that nobody takes half of a list for the whole.
@@ -118,6 +144,23 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Reads a body; whether it ended as it should.
+    async fn is_whole(response: Response) -> bool {
+        http_body_util::BodyExt::collect(response.into_body()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_given_up_does_not_look_like_its_end() {
+        let (export, response) = Export::begin(ListForm::Csv, "list");
+        assert!(export.send(b"a".to_vec()).await.is_ok());
+        drop(export);
+        assert!(!is_whole(response).await, "nobody said that this was all");
+        let (export, response) = Export::begin(ListForm::Csv, "list");
+        assert!(export.send(b"a".to_vec()).await.is_ok());
+        export.finish().await;
+        assert!(is_whole(response).await);
+    }
 
     #[test]
     fn cells_are_quoted_and_formulas_are_text() {

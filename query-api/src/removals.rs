@@ -236,7 +236,7 @@ async fn send(export: Export, form: ListForm, mut reading: Reading, mut listed: 
         }
         part = match next_part(form, &mut reading, &mut listed).await {
             Ok(Some(part)) => Ok(part),
-            Ok(None) => return,
+            Ok(None) => return export.finish().await,
             Err(problem) => Err(problem),
         };
     }

@@ -82,7 +82,13 @@ impl Query {
         let Some(text) = self.get(name) else { return Ok(None) };
         let text = text.replace(' ', "+");
         let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text };
-        let refused = |error| refused("instant_invalid", name, &format!("must be an instant or a day: {error}"));
+        let refused = |error| {
+            refused(
+                "instant_invalid",
+                name,
+                &format!("must be an instant, or a day of UTC such as 2026-11-20: {error}"),
+            )
+        };
         Timestamp::parse(&whole).map(Some).map_err(|error| refused(error.to_string()))
     }
 

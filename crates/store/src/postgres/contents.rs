@@ -166,8 +166,10 @@ fn score(row: &PgRow) -> Result<ScoreRow, StoreError> {
 /// A count from the columns workspace, name and number from `first` on.
 pub(super) fn count(row: &PgRow, first: usize) -> Result<CountRow, StoreError> {
     let name: &str = row.get(first + 1);
-    let what =
-        Count::ALL.into_iter().find(|what| what.name() == name).ok_or(StoreError::Damaged("an unknown count"))?;
+    let what = Count::ALL
+        .into_iter()
+        .find(|what| what.name() == name)
+        .ok_or(StoreError::Damaged("an unknown count in `counts` or `basket_counts`"))?;
     Ok(CountRow { workspace: u64::try_from(row.get::<i64, _>(first)).ok(), what, n: row.get(first + 2) })
 }
 

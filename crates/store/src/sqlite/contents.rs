@@ -148,7 +148,9 @@ fn score(row: &SqliteRow) -> Result<ScoreRow, StoreError> {
 /// A count from the columns workspace, name and number after the first.
 pub(super) fn count(row: &SqliteRow) -> Result<CountRow, StoreError> {
     let name: &str = row.get(2);
-    let what =
-        Count::ALL.into_iter().find(|what| what.name() == name).ok_or(StoreError::Damaged("an unknown count"))?;
+    let what = Count::ALL
+        .into_iter()
+        .find(|what| what.name() == name)
+        .ok_or(StoreError::Damaged("an unknown count in `counts` or `basket_counts`"))?;
     Ok(CountRow { workspace: u64::try_from(row.get::<i64, _>(1)).ok(), what, n: row.get(3) })
 }

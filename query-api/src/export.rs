@@ -1,8 +1,11 @@
 //! Whole lists as files: CSV for spreadsheets, and an object a line.
 //!
 //! A list is read page by page while it is sent, from one view, so it is of one instant and takes the memory of a few
-//! pages however long it is. Who stops reading loses the view: an open one keeps the tables from being tidied up.
+//! pages however long it is. Who stops reading loses the view: an open one keeps the tables from being tidied up. And there
+//! are few views: so exports have turns, and slow readers of files never take all views from those who ask for a page, or
+//! from the fold.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,9 +15,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::stream;
 use serde::Serialize;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use weir_http::{ListForm, Problem};
+
+use crate::failure;
 
 /// Rows that are read at once.
 pub(crate) const PAGE: usize = 1_000;
@@ -27,8 +32,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// end of a list must not look like a list that was given up.
 type Part = Result<Option<Bytes>, Problem>;
 
+/// Exports under way at a time in a process; a store has eight views.
+const AT_ONCE: usize = 3;
+
+/// The turns of exports. Clones are the same turns.
+#[derive(Clone)]
+pub(crate) struct Exports(Arc<Semaphore>);
+
+impl Default for Exports {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
 /// The sending end of a list under way.
-pub(crate) struct Export(mpsc::Sender<Part>);
+pub(crate) struct Export {
+    parts: mpsc::Sender<Part>,
+    _turn: OwnedSemaphorePermit,
+}
 
 /// A list was given up half-way.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +59,14 @@ struct GivenUp;
 /// The reader has gone, or takes nothing.
 pub(crate) struct Gone;
 
-impl Export {
-    /// An answer whose body is what is sent.
-    pub(crate) fn begin(form: ListForm, name: &str) -> (Self, Response) {
-        let (sender, receiver) = mpsc::channel(AHEAD);
+impl Exports {
+    /// Begins an answer whose body is what is sent.
+    ///
+    /// # Errors
+    /// 503 `exports_busy`.
+    pub(crate) fn begin(&self, form: ListForm, name: &str) -> Result<(Export, Response), Problem> {
+        let turn = self.0.clone().try_acquire_owned().map_err(|_| failure::exports_busy())?;
+        let (parts, receiver) = mpsc::channel(AHEAD);
         let body = stream::try_unfold(receiver, |mut receiver: mpsc::Receiver<Part>| async {
             match receiver.recv().await {
                 Some(Ok(part)) => Ok(part.map(|part| (part, receiver))),
@@ -49,12 +74,14 @@ impl Export {
                 None => Err(Problem::internal(&GivenUp)),
             }
         });
-        (Self(sender), response(form, name, Body::from_stream(body)))
+        Ok((Export { parts, _turn: turn }, response(form, name, Body::from_stream(body))))
     }
+}
 
+impl Export {
     /// Sends a part of the body.
     pub(crate) async fn send(&self, part: Vec<u8>) -> Result<(), Gone> {
-        self.0.send_timeout(Ok(Some(part.into())), PATIENCE).await.map_err(|error| {
+        self.parts.send_timeout(Ok(Some(part.into())), PATIENCE).await.map_err(|error| {
             if matches!(error, SendTimeoutError::Timeout(_)) {
                 tracing::warn!("an export was given up: its reader took nothing for {} s", PATIENCE.as_secs());
             }
@@ -65,14 +92,14 @@ impl Export {
     /// Ends the body: all of the list has been sent.
     pub(crate) async fn finish(&self) {
         // Who has gone needn't know.
-        self.0.send_timeout(Ok(None), PATIENCE).await.ok();
+        self.parts.send_timeout(Ok(None), PATIENCE).await.ok();
     }
 
     /// Breaks the answer off, so that nobody takes half of a list for the whole.
     pub(crate) async fn fail(&self, problem: Problem) {
         tracing::warn!(code = problem.code(), detail = problem.detail(), "an export was broken off");
         // Who has gone needn't know.
-        self.0.send_timeout(Err(problem), PATIENCE).await.ok();
+        self.parts.send_timeout(Err(problem), PATIENCE).await.ok();
     }
 }
 
@@ -152,14 +179,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_that_was_given_up_does_not_look_like_its_end() {
-        let (export, response) = Export::begin(ListForm::Csv, "list");
+        let exports = Exports::default();
+        let (export, response) = exports.begin(ListForm::Csv, "list").unwrap();
         assert!(export.send(b"a".to_vec()).await.is_ok());
         drop(export);
         assert!(!is_whole(response).await, "nobody said that this was all");
-        let (export, response) = Export::begin(ListForm::Csv, "list");
+        let (export, response) = exports.begin(ListForm::Csv, "list").unwrap();
         assert!(export.send(b"a".to_vec()).await.is_ok());
         export.finish().await;
         assert!(is_whole(response).await);
+    }
+
+    #[test]
+    fn a_few_go_at_a_time() {
+        let exports = Exports::default();
+        let mut begun: Vec<_> = (0..AT_ONCE).map(|_| exports.begin(ListForm::Csv, "list").unwrap()).collect();
+        let refused = exports.begin(ListForm::Csv, "list").map(drop).unwrap_err();
+        assert_eq!((refused.status().as_u16(), refused.code()), (503, "exports_busy"));
+        begun.pop();
+        assert!(exports.begin(ListForm::Csv, "list").is_ok());
     }
 
     #[test]

@@ -15,6 +15,15 @@ pub(crate) fn store(error: StoreError) -> Problem {
     }
 }
 
+/// 503 `exports_busy`.
+pub(crate) fn exports_busy() -> Problem {
+    Problem::unavailable(
+        "exports_busy",
+        "as many files as may be sent at a time are under way; try again, or read the list in pages",
+        5,
+    )
+}
+
 /// 409 `basket_set_aside`.
 pub(crate) fn basket_set_aside() -> Problem {
     Problem::conflict(

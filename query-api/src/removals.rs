@@ -133,7 +133,7 @@ pub(crate) async fn list(Shared(api): Shared<Arc<Api>>, asked: Asked) -> Result<
     }
     let form = list_form(&asked.headers);
     if form != ListForm::Json {
-        let (export, response) = Export::begin(form, "removed-items");
+        let (export, response) = api.exports.begin(form, "removed-items")?;
         tokio::spawn(send(export, form, reading, listed));
         return Ok(response);
     }

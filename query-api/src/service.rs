@@ -10,6 +10,7 @@ use weir_event::Clock;
 use weir_lifecycle::Component;
 use weir_store::Store;
 
+use crate::export::Exports;
 use crate::lag::Lags;
 use crate::pace::Pace;
 use crate::tables::Tables;
@@ -49,6 +50,7 @@ pub(crate) struct Api {
     pub(crate) settings: Settings,
     pub(crate) pace: Pace,
     pub(crate) lags: Lags,
+    pub(crate) exports: Exports,
 }
 
 impl QueryApi {
@@ -56,7 +58,8 @@ impl QueryApi {
     /// are 503 until there are both.
     pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
         let (pace, lags) = (Pace::default(), Lags::default());
-        Self(Arc::new(Api { tables: Tables::new(store), settings, pace, lags }))
+        let exports = Exports::default();
+        Self(Arc::new(Api { tables: Tables::new(store), settings, pace, lags, exports }))
     }
 
     /// The routes, and nothing else: whoever serves them merges them with others and wraps them by

@@ -23,7 +23,8 @@ use crate::removal::Removal;
 mod cell;
 mod summary;
 
-pub use cell::{Cell, Class, Tally};
+use cell::Cell;
+pub use cell::Class;
 pub use summary::{Summary, Sums};
 
 /// Microseconds of a day; days are those of UTC.

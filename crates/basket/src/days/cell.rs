@@ -21,14 +21,14 @@ pub enum Class {
 
 /// Removals of one class, added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// How many.
-    pub times: i64,
+    pub(crate) times: i64,
     /// How much went out, in billionths. Sums wrap around, so that what was added can be taken away: it takes 10^11
     /// removals of the largest quantity to get there.
-    pub quantity: i128,
+    pub(crate) quantity: i128,
     /// By currency: how many have a value, and what it comes to in billionths.
-    pub amounts: BTreeMap<Option<String>, (i64, i128)>,
+    pub(crate) amounts: BTreeMap<Option<String>, (i64, i128)>,
 }
 
 impl Tally {
@@ -61,7 +61,7 @@ impl Tally {
 
 /// A product's removals of one day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// Drafts and what was checked out.
     tallies: [Tally; 2],
     /// For each [`Class`]: profiles by the day before this one on which they removed the product.

@@ -11,14 +11,13 @@ use weir_basket::days::Changes;
 use weir_basket::{BUDGET, Basket, Change, History, Inserted, Removal};
 use weir_event::{Event, EventKey};
 use weir_store::{
-    BasketBatch, BasketRow, Count, CountRow, DaysKey, DaysRow, Generation, ProfileKey, RemovalKey, RemovalRow, place,
+    BasketBatch, BasketRow, Count, CountRow, DaysChanges, Generation, ProfileKey, RemovalKey, RemovalRow, place,
 };
 
 use crate::error::FoldError;
 
 /// Baskets of one batch, in the making.
 pub(crate) struct Baskets {
-    partition: u32,
     /// What came in of each profile, in log order.
     events: BTreeMap<ProfileKey, Vec<(EventKey, Change)>>,
     days: BTreeMap<u64, Changes>,
@@ -49,9 +48,9 @@ impl Taken {
 }
 
 impl Baskets {
-    pub(crate) fn new(partition: u32) -> Self {
+    pub(crate) fn new() -> Self {
         let (events, days, counts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { partition, events, days, counts, batch: BasketBatch::default(), taken: 0 }
+        Self { events, days, counts, batch: BasketBatch::default(), taken: 0 }
     }
 
     /// Takes an admitted event in, if it is one of a basket's.
@@ -82,8 +81,10 @@ impl Baskets {
                 let history = state.as_deref().map(History::decode).transpose()?.unwrap_or_default();
                 self.fold(key, history, events);
             }
-            self.add_days(generation).await?;
         }
+        let days = std::mem::take(&mut self.days).into_iter();
+        let days = days.map(|(workspace, changes)| DaysChanges { workspace, changes: changes.encode() });
+        self.batch.days = days.filter(|row| !row.changes.is_empty()).collect();
         let counts = self.counts.into_iter();
         self.batch.counts =
             counts.map(|((workspace, what), n)| CountRow { workspace: Some(workspace), what, n }).collect();
@@ -135,26 +136,5 @@ impl Baskets {
                 self.batch.removals.push(RemovalRow { key, removal });
             }
         }
-    }
-
-    /// Adds what removals came to.
-    async fn add_days(&mut self, generation: &dyn Generation) -> Result<(), FoldError> {
-        let mut changes = BTreeMap::new();
-        for (workspace, days) in std::mem::take(&mut self.days) {
-            for (place, days) in days.by_place() {
-                changes.insert(DaysKey { workspace, place, partition: self.partition }, days);
-            }
-        }
-        let keys: Vec<DaysKey> = changes.keys().copied().collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let known = generation.removal_days(&keys).await?;
-        let mut known: BTreeMap<DaysKey, Vec<u8>> = known.into_iter().map(|row| (row.key, row.cells)).collect();
-        for (key, days) in changes {
-            let cells = days.apply(&known.remove(&key).unwrap_or_default())?;
-            self.batch.days.push(DaysRow { key, cells });
-        }
-        Ok(())
     }
 }

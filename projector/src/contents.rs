@@ -6,7 +6,9 @@ use futures::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
 use weir_basket::days;
 use weir_event::ProfileId;
-use weir_store::{Contents, Count, DaysKey, ProfileKey, ProfileRow, RemovalKey, SpanKey, Table, TableRow};
+use weir_store::{
+    Contents, Count, DaysChanges, DaysKey, DaysRow, ProfileKey, ProfileRow, RemovalKey, SpanKey, Table, TableRow,
+};
 
 use crate::admission::{SeenIds, ids_of};
 use crate::error::FoldError;
@@ -46,9 +48,9 @@ impl Place {
         match self {
             Self::None => 0,
             Self::Offset(partition, offset) => offset.rotate_left(24) ^ partition as u64,
-            Self::Days(DaysKey { workspace, place, partition }) => {
-                let place = (place.block as u64) << 8 | place.bucket as u64;
-                workspace.rotate_left(24) ^ place.rotate_left(40) ^ partition as u64
+            Self::Days(DaysKey { workspace, place }) => {
+                let place = (place.number as u64) << 16 | (place.level as u64) << 8 | place.bucket as u64;
+                workspace.rotate_left(24) ^ place.rotate_left(40)
             }
             Self::Count(workspace, partition, what) => {
                 let workspace = match workspace {
@@ -65,10 +67,10 @@ impl Place {
         match self {
             Self::None => None,
             Self::Offset(partition, offset) => Some(format!("partition {partition}, offset {offset}")),
-            Self::Days(DaysKey { workspace, place: days::Place { block, bucket }, partition }) => {
-                let days =
-                    format!("days {} to {} since 1970", block * days::BLOCK_DAYS, (block + 1) * days::BLOCK_DAYS - 1);
-                Some(format!("of workspace {workspace}, partition {partition}, {days}, share {bucket} of the products"))
+            Self::Days(DaysKey { workspace, place }) => {
+                let (days, bucket) = (place.days(), place.bucket);
+                let days = format!("days {} to {} since 1970", days.start, days.end.saturating_sub(1));
+                Some(format!("of workspace {workspace}, {days}, share {bucket} of the products"))
             }
             Self::Count(workspace, partition, what) => {
                 let of = workspace.map_or("of no workspace".to_owned(), |number| format!("of workspace {number}"));
@@ -99,12 +101,17 @@ pub(crate) async fn visit(
         Table::Timeline,
         Table::Baskets,
         Table::Removals,
+        Table::RemovalDaysNew,
         Table::RemovalDays,
         Table::BasketCounts,
     ] {
         let mut rows = contents.rows(table);
         while let Some(row) = rows.try_next().await? {
-            each(plain(table, &row));
+            match &row {
+                TableRow::RemovalDays(row) => sums(row, &mut each),
+                TableRow::RemovalDaysNew(partition, next, row) => changes(*partition, *next, row, &mut each),
+                row => each(plain(table, row)),
+            }
         }
     }
     Ok(())
@@ -251,6 +258,36 @@ fn span_digest(key: SpanKey, leaves: i64) -> u128 {
     ])
 }
 
+/// Sums of removals, number by number: so they add up with what waits beside them.
+fn sums(row: &DaysRow, each: &mut (impl FnMut(Row) + Send)) {
+    let told = days::numbers(&row.sums, |name, n| each(number(row.key, name, n)));
+    if told.is_err() {
+        each(at("removal_days", Place::Days(row.key), &[&row.sums]));
+    }
+}
+
+/// What a batch adds to sums.
+fn changes(partition: u32, next: u64, row: &DaysChanges, each: &mut (impl FnMut(Row) + Send)) {
+    let key = |place| DaysKey { workspace: row.workspace, place };
+    let told = days::numbers_of_changes(&row.changes, |place, name, n| each(number(key(place), name, n)));
+    if told.is_err() {
+        each(at("removal_days", Place::Offset(partition, next), &[&row.workspace.to_be_bytes(), &row.changes]));
+    }
+}
+
+/// A number among sums; such rows are counted by removals, each on its day.
+fn number(key: DaysKey, name: &[u8], n: i128) -> Row {
+    let place = key.place;
+    let parts: [&[u8]; 4] =
+        [&key.workspace.to_be_bytes(), &[place.level, place.bucket], &place.number.to_be_bytes(), name];
+    // An odd factor: none but zero comes to nothing.
+    let digest = (digest(&parts) | 1).wrapping_mul(n.cast_unsigned());
+    let is_counted = place.level == 0 && days::counts_removals(name);
+    #[allow(clippy::cast_possible_truncation)] // Sums wrap around, here as there.
+    let rows = if is_counted { n as u64 } else { 0 };
+    Row { table: "removal_days", profile: None, place: Place::Days(key), rows, digest }
+}
+
 /// A row that is its own normal form.
 fn plain(table: Table, row: &TableRow) -> Row {
     match row {
@@ -300,12 +337,13 @@ fn plain(table: Table, row: &TableRow) -> Row {
             ]);
             of_profile("removals", *profile, sum)
         }
-        TableRow::RemovalDays(row) => at("removal_days", Place::Days(row.key), &[&row.cells]),
         // These have functions of their own.
         TableRow::Redo(..)
         | TableRow::State(_)
         | TableRow::IdChunk(_)
         | TableRow::ProfileSpan(..)
+        | TableRow::RemovalDaysNew(..)
+        | TableRow::RemovalDays(_)
         | TableRow::Tree(..) => at("", Place::None, &[]),
     }
 }

@@ -67,7 +67,7 @@ impl Timeline {
     }
 
     async fn fold(&mut self, records: impl Iterator<Item = LogRecord>) -> Result<(TimelineBatch, Taken), FoldError> {
-        let (mut rows, mut baskets) = (Vec::new(), Baskets::new(self.partition));
+        let (mut rows, mut baskets) = (Vec::new(), Baskets::new());
         let mut served: HashMap<String, Option<Arc<Served>>> = HashMap::new();
         for record in records {
             // Membership admitted it, so it is an event of a workspace that there is.

@@ -52,10 +52,9 @@ impl Task {
         );
         let (mut live, mut next) = (joined(live)?, joined(next)?);
         let mut found: BTreeSet<Difference> = live.wrong.drain(..).chain(next.wrong.drain(..)).collect();
-        let rows = live
-            .tables
-            .iter()
-            .map(|(table, buckets)| ((*table).to_owned(), buckets.iter().map(|bucket| bucket.rows).sum()));
+        let rows = live.tables.iter().map(|(table, buckets)| {
+            ((*table).to_owned(), buckets.iter().fold(0, |rows: u64, bucket| rows.wrapping_add(bucket.rows)))
+        });
         let rows = rows.collect();
         let differing = differing(&live.tables, &next.tables);
         if !differing.is_empty() {
@@ -158,7 +157,8 @@ struct Bucket {
 
 impl Bucket {
     fn add(&mut self, row: &Row) {
-        self.rows += row.rows;
+        // What waits to be taken away from rows counts as less than nothing.
+        self.rows = self.rows.wrapping_add(row.rows);
         self.sum = self.sum.wrapping_add(row.digest);
     }
 }

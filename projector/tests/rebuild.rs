@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use weir_event::{Clock, Stream};
 use weir_event_log::{EventLog, LogAppender as _, MemoryLog, Record};
 use weir_lifecycle::Health;
 use weir_projector::FoldError;
-use weir_store::{GenerationId, NotedRebuild, Rebuild, RebuildRequest, RebuildState, Store};
+use weir_store::{GenerationId, NotedRebuild, PgStore, Rebuild, RebuildRequest, RebuildState, Store};
 use world::{Made, block_on, made, new_log, open, project, records};
 
 /// A projector that runs, and an operator who asks it.
@@ -154,11 +154,15 @@ fn busy() -> Vec<Record> {
     records
 }
 
-async fn live_tables(place: &std::path::Path, log: &Arc<MemoryLog>) {
+async fn live_tables(log: &Arc<MemoryLog>, open: impl AsyncFn() -> Arc<dyn Store>) {
     let mut rest = busy();
     while !rest.is_empty() {
-        log.append(Stream::Events, rest.drain(..50.min(rest.len())).collect()).await.unwrap();
-        project(log, &open(place).await, 1).await;
+        // What the first batch of a process adds to sums goes into their rows, that of the second one waits.
+        let store = open().await;
+        for _ in 0..2 {
+            log.append(Stream::Events, rest.drain(..25.min(rest.len())).collect()).await.unwrap();
+            project(log, &store, 1).await;
+        }
     }
 }
 
@@ -166,7 +170,7 @@ async fn live_tables(place: &std::path::Path, log: &Arc<MemoryLog>) {
 fn a_promoted_rebuild_is_read_and_can_be_rolled_back() {
     block_on(async {
         let (log, place) = (new_log(2).await, tempfile::tempdir().unwrap());
-        live_tables(place.path(), &log).await;
+        live_tables(&log, async || open(place.path()).await).await;
         let house = House::start(&log, &open(place.path()).await);
         let before = house.live().await;
         let id = house.begin().await;
@@ -204,7 +208,7 @@ fn a_promoted_rebuild_is_read_and_can_be_rolled_back() {
 fn a_rebuild_goes_on_after_a_stop() {
     block_on(async {
         let (log, place) = (new_log(2).await, tempfile::tempdir().unwrap());
-        live_tables(place.path(), &log).await;
+        live_tables(&log, async || open(place.path()).await).await;
         let house = House::start(&log, &open(place.path()).await);
         let id = Uuid::now_v7();
         assert!(NotedRebuild::asked_for(id, 0).note(house.store.as_ref()).await.unwrap());
@@ -254,10 +258,17 @@ const CHANGES: &[(&str, &str, &str)] = &[
         "baskets",
         "UPDATE baskets SET state = unhex(hex(state) || '00') WHERE profile = (SELECT min(profile) FROM baskets)",
     ),
-    ("-timeline", "removals", "UPDATE removals SET draft = 1 - draft WHERE place = (SELECT max(place) FROM removals)"),
+    (
+        "-timeline",
+        "removals",
+        "UPDATE removals SET draft = 1 - draft WHERE place = (SELECT place FROM removals ORDER BY place LIMIT 1)",
+    ),
     ("-timeline", "removals", "UPDATE removals SET removal = unhex(hex(removal) || '00')"),
     ("-timeline", "removals", "DELETE FROM removals WHERE place = (SELECT min(place) FROM removals)"),
-    ("-timeline", "removal_days", "UPDATE removal_days SET cells = unhex(hex(cells) || '00')"),
+    ("-timeline", "removal_days", "UPDATE removal_days SET sums = unhex(hex(sums) || '00')"),
+    ("-timeline", "removal_days", "UPDATE removal_days SET number = number + 1 WHERE level = 7"),
+    ("-timeline", "removal_days", "UPDATE removal_days_new SET changes = unhex(hex(changes) || '00')"),
+    ("-timeline", "removal_days", "DELETE FROM removal_days_new"),
     ("-timeline", "removal_days", "DELETE FROM removal_days WHERE bucket = (SELECT min(bucket) FROM removal_days)"),
     ("-timeline", "basket_counts", "UPDATE basket_counts SET n = n + 1"),
 ];
@@ -267,7 +278,7 @@ fn a_row_changed_by_hand_is_found_and_refuses_the_promotion() {
     block_on(async {
         for (file, table, change) in CHANGES {
             let (log, place) = (new_log(2).await, tempfile::tempdir().unwrap());
-            live_tables(place.path(), &log).await;
+            live_tables(&log, async || open(place.path()).await).await;
             let store = open(place.path()).await;
             let live = store.live().await.unwrap().unwrap().id();
             drop(store);
@@ -297,4 +308,77 @@ fn a_row_changed_by_hand_is_found_and_refuses_the_promotion() {
             house.stop().await;
         }
     });
+}
+
+/// The same over PostgreSQL, one change after the other on the tables that mended the one before.
+const POSTGRES_CHANGES: &[(&str, &str)] = &[
+    (
+        "profiles",
+        "UPDATE profiles SET card = card || '\\x00' WHERE profile = (SELECT max(profile::text) FROM profiles)::uuid",
+    ),
+    ("spans", "UPDATE spans SET leaves_at = leaves_at - 1"),
+    ("records", "UPDATE records SET record = record || '\\x20' WHERE log_offset = 7"),
+    ("timeline", "DELETE FROM timeline WHERE log_offset = 9"),
+    ("baskets", "UPDATE baskets SET state = state || '\\x00'"),
+    ("baskets", "DELETE FROM baskets WHERE profile = (SELECT max(profile::text) FROM baskets)::uuid"),
+    (
+        "removals",
+        "UPDATE removals SET draft = NOT draft WHERE place = (SELECT place FROM removals ORDER BY place LIMIT 1)",
+    ),
+    ("removals", "UPDATE removals SET removal = removal || '\\x00'"),
+    ("removal_days", "UPDATE removal_days SET sums = sums || '\\x00' WHERE level = 2"),
+    ("removal_days", "UPDATE removal_days SET number = number + 1 WHERE level = 7"),
+    ("removal_days", "DELETE FROM removal_days WHERE bucket = (SELECT min(bucket) FROM removal_days)"),
+    ("basket_counts", "UPDATE basket_counts SET n = n - 1"),
+];
+
+#[test]
+fn a_row_changed_by_hand_in_postgresql_is_found() {
+    block_on(async {
+        let server = std::env::var("WEIR_TEST_POSTGRES").expect(
+            "WEIR_TEST_POSTGRES is not set: run deploy/test.sh, \
+             or `eval \"$(deploy/services.sh env)\"` after `deploy/services.sh up`",
+        );
+        let schema = format!("t{}", Uuid::new_v4().simple());
+        let url = format!("{server}?schema={schema}");
+        let open = async || {
+            let store: Arc<dyn Store> = Arc::new(PgStore::open(&url).await.unwrap());
+            store
+        };
+        let log = new_log(2).await;
+        live_tables(&log, &open).await;
+        let mut connection = PgConnection::connect(&server).await.unwrap();
+        let house = House::start(&log, &open().await);
+        for (table, change) in POSTGRES_CHANGES {
+            let live = house.live().await;
+            let tables = format!("SET search_path = {schema}_g{live}");
+            sqlx::raw_sql(AssertSqlSafe(tables)).execute(&mut connection).await.unwrap();
+            let changed = sqlx::raw_sql(*change).execute(&mut connection).await.unwrap();
+            assert!(changed.rows_affected() > 0, "{change} changed nothing");
+            let id = house.begin().await;
+            let compared = house.ask(id, RebuildRequest::Verify).await;
+            assert_eq!(compared.state, RebuildState::Differs, "{change}");
+            let differences = compared.comparison.unwrap().differences;
+            assert!(differences.iter().any(|found| found.table == *table), "{change}: {differences:?}");
+            assert_eq!(refusal(&house.ask(id, PROMOTE).await), Some("rebuild_differs"), "{change}");
+            assert_eq!(house.ask(id, PROMOTE_ANYWAY).await.state, RebuildState::Promoted, "{change}");
+            assert!(house.live().await > live);
+        }
+        let id = house.begin().await;
+        assert_eq!(house.ask(id, RebuildRequest::Verify).await.state, RebuildState::Verified);
+        house.stop().await;
+        drop_schemas(&mut connection, &schema).await;
+    });
+}
+
+async fn drop_schemas(connection: &mut PgConnection, store: &str) {
+    let all: Vec<String> = sqlx::query_scalar("SELECT nspname FROM pg_namespace WHERE nspname LIKE $1")
+        .bind(format!("{store}%"))
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+    for schema in all {
+        let dropped = sqlx::raw_sql(AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"))).execute(&mut *connection);
+        dropped.await.unwrap();
+    }
 }

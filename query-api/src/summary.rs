@@ -12,7 +12,7 @@ use axum::response::Response;
 use futures::TryStreamExt as _;
 use serde::Serialize;
 use weir_basket::Removal;
-use weir_basket::days::{BLOCK_DAYS, Class, DAY, Summary, Sums, day_of};
+use weir_basket::days::{Class, DAY, Summary, Sums, cover, day_of};
 use weir_event::codec::Damaged;
 use weir_event::{Decimal, ProfileId, Timestamp};
 use weir_http::{ListForm, Problem, Query, list_form};
@@ -123,11 +123,14 @@ async fn summary(timeline: &mut dyn TimelineView, range: &RemovalRange) -> Resul
     let days = (day_of(range.from), day_of(range.to));
     let mut summary = Summary::new(class, days);
     if is_day(range.from) && is_day(range.to) {
-        let blocks = (days.0.div_euclid(BLOCK_DAYS), (days.1.saturating_sub(1)).div_euclid(BLOCK_DAYS));
-        let mut cells = timeline.removal_cells(range.workspace, blocks);
-        while let Some(row) = cells.try_next().await.map_err(failure::store)? {
+        for changes in timeline.removal_changes(range.workspace).await.map_err(failure::store)? {
+            summary.add_changes(&changes).map_err(failure::damaged)?;
+        }
+        let mut sums = timeline.removal_days(range.workspace, cover(days.0..days.1));
+        while let Some(row) = sums.try_next().await.map_err(failure::store)? {
             summary.add(&row).map_err(failure::damaged)?;
         }
+        drop(sums);
         return Ok(summary);
     }
     let (mut range, mut profiles) = (range.clone(), HashMap::<String, HashSet<ProfileId>>::new());

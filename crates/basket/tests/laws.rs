@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use weir_basket::days::{Changes, Class, DAY, Place, Summary};
+use weir_basket::days::{Changes, Class, DAY, Place, Summary, cover, numbers, numbers_of_changes};
 use weir_basket::{Basket, Change, History, Inserted, Removal};
 use weir_event::{Decimal, Event, EventKey};
 
@@ -85,7 +85,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     // Few instants, so that many events share one; days apart, so that sums have something to add up.
     let key = (0_i64..4, 0_i64..3, 0_i64..3, "[ab]{1,2}", 0_i64..2);
     (key, what).prop_map(|((day, at, ahead, id, late), (name, data))| {
-        // The last two are in another row of sums than the others.
+        // The last two are in another stretch of 2 to 32 days than the others.
         let at = (30 + day) * DAY + at;
         Sent { key: (at, at + ahead, id, at + late), name, data }
     })
@@ -300,26 +300,63 @@ fn naive_summary(profiles: &[Vec<Removal>], class: Class, days: (i64, i64)) -> B
         .collect()
 }
 
-fn summary(rows: &BTreeMap<Place, Vec<u8>>, class: Class, days: (i64, i64)) -> BTreeMap<String, Sum> {
-    let mut summary = Summary::new(class, (days.0 as i32, days.1 as i32));
-    rows.values().for_each(|row| summary.add(row).unwrap());
-    let products = summary.products().map(|(product, sums)| {
-        let value = summary.value(sums).into_iter();
-        let value = value.map(|(currency, amount)| (currency.map(str::to_owned), whole(amount))).collect();
-        let quantity = whole(Decimal::from_billionths(sums.quantity));
-        (product.to_owned(), (sums.draft, sums.checked_out, sums.profiles, quantity, value))
-    });
-    products.collect()
+/// Rows, and changes that wait beside them.
+#[derive(Default)]
+struct Kept {
+    rows: BTreeMap<Place, Vec<u8>>,
+    waiting: Vec<Vec<u8>>,
 }
 
-fn apply(rows: &mut BTreeMap<Place, Vec<u8>>, changes: Changes) {
-    for (place, changes) in changes.by_place() {
-        let row = changes.apply(rows.get(&place).map_or(&[], Vec::as_slice)).unwrap();
-        if row.is_empty() {
-            rows.remove(&place)
-        } else {
-            rows.insert(place, row)
-        };
+impl Kept {
+    fn add(&mut self, before: &[Removal], after: &[Removal]) {
+        let mut changes = Changes::default();
+        changes.replace(before, after);
+        self.waiting.push(changes.encode());
+    }
+
+    /// Adds the first so many of what waits to the rows.
+    fn merge(&mut self, count: usize) {
+        let mut changes = Changes::default();
+        for bytes in self.waiting.drain(..count.min(self.waiting.len())) {
+            changes.add_encoded(&bytes).unwrap();
+        }
+        for (place, changes) in changes.by_place() {
+            let row = changes.apply(self.rows.get(&place).map_or(&[], Vec::as_slice)).unwrap();
+            if row.is_empty() {
+                self.rows.remove(&place)
+            } else {
+                self.rows.insert(place, row)
+            };
+        }
+    }
+
+    fn summary(&self, class: Class, days: (i64, i64)) -> BTreeMap<String, Sum> {
+        let days = (days.0 as i32, days.1 as i32);
+        let mut summary = Summary::new(class, days);
+        for stretches in cover(days.0..days.1) {
+            let of = |place: &Place| place.level == stretches.level && stretches.numbers.contains(&place.number);
+            self.rows.iter().filter(|(place, _)| of(place)).for_each(|(_, row)| summary.add(row).unwrap());
+        }
+        self.waiting.iter().for_each(|changes| summary.add_changes(changes).unwrap());
+        let products = summary.products().map(|(product, sums)| {
+            let value = summary.value(sums).into_iter();
+            let value = value.map(|(currency, amount)| (currency.map(str::to_owned), whole(amount))).collect();
+            let quantity = whole(Decimal::from_billionths(sums.quantity));
+            (product.to_owned(), (sums.draft, sums.checked_out, sums.profiles, quantity, value))
+        });
+        products.collect()
+    }
+
+    /// All numbers by name.
+    fn numbers(&self) -> BTreeMap<(Place, Vec<u8>), i128> {
+        let mut all: BTreeMap<(Place, Vec<u8>), i128> = BTreeMap::new();
+        let mut add = |place, name: &[u8], n| *all.entry((place, name.to_vec())).or_default() += n;
+        for (place, row) in &self.rows {
+            numbers(row, |name, n| add(*place, name, n)).unwrap();
+        }
+        self.waiting.iter().for_each(|changes| numbers_of_changes(changes, &mut add).unwrap());
+        all.retain(|_, n| *n != 0);
+        all
     }
 }
 
@@ -363,33 +400,87 @@ proptest! {
     }
 
     #[test]
-    fn sums_by_day_equal_sums_over_removals(profiles in proptest::collection::vec((events(12), events(6)), 1..4), from in 29_i64..35, long in 0_i64..6) {
-        let mut rows = BTreeMap::new();
-        let mut removals = Vec::new();
+    fn sums_by_day_equal_sums_over_removals(
+        profiles in proptest::collection::vec((events(12), events(6)), 1..4),
+        from in 29_i64..35,
+        long in 0_i64..6,
+        merges in proptest::collection::vec(0_usize..3, 8),
+    ) {
+        let (mut kept, mut at_once) = (Kept::default(), Kept::default());
+        let (mut removals, mut merges) = (Vec::new(), merges.into_iter());
         for (first, more) in &profiles {
             let before = Basket::of(&history(first)).removals;
             let all: Vec<Sent> = first.iter().chain(more).cloned().collect();
             let mut known = BTreeSet::new();
             let all: Vec<Sent> = all.into_iter().filter(|sent| known.insert(sent.key.clone())).collect();
             let after = Basket::of(&history(&all)).removals;
-            let mut changes = Changes::default();
-            changes.replace(&[], &before);
-            apply(&mut rows, changes);
-            let mut changes = Changes::default();
-            changes.replace(&before, &after);
-            apply(&mut rows, changes);
+            kept.add(&[], &before);
+            kept.merge(merges.next().unwrap_or(0));
+            kept.add(&before, &after);
+            kept.merge(merges.next().unwrap_or(0));
+            at_once.add(&[], &after);
             removals.push(after);
         }
+        at_once.merge(usize::MAX);
+        prop_assert_eq!(kept.numbers(), at_once.numbers());
         for class in [Class::All, Class::Draft, Class::CheckedOut] {
             for days in [(from, from + long), (-1_000, 1_000)] {
-                prop_assert_eq!(summary(&rows, class, days), naive_summary(&removals, class, days), "{:?} {:?}", class, days);
+                prop_assert_eq!(kept.summary(class, days), naive_summary(&removals, class, days), "{:?} {:?}", class, days);
             }
         }
+        kept.merge(usize::MAX);
+        prop_assert_eq!(&kept.rows, &at_once.rows);
         // What goes leaves nothing behind.
-        let mut changes = Changes::default();
-        removals.iter().for_each(|removals| changes.replace(removals, &[]));
-        apply(&mut rows, changes);
-        prop_assert!(rows.is_empty(), "{rows:?}");
+        removals.iter().for_each(|removals| kept.add(removals, &[]));
+        kept.merge(usize::MAX);
+        prop_assert!(kept.rows.is_empty(), "{:?}", kept.rows);
+    }
+
+    #[test]
+    fn days_are_covered_once_each_by_few_stretches(from in -3_000_i32..3_000, long in -5_i32..3_000) {
+        let covered = cover(from..from + long);
+        let places = covered.iter().flat_map(|stretches| {
+            stretches.numbers.clone().map(|number| Place { level: stretches.level, number, bucket: 0 })
+        });
+        let mut days: Vec<i32> = places.clone().flat_map(Place::days).collect();
+        days.sort_unstable();
+        prop_assert_eq!(days, (from..from + long).collect::<Vec<_>>());
+        prop_assert!(places.count() <= 5 * 6 + 3, "{:?}", covered);
+    }
+}
+
+#[test]
+fn all_days_are_covered() {
+    let covered = cover(i32::MIN..i32::MAX);
+    let last = covered.last().unwrap();
+    assert!(
+        covered.len() < 16 && last.level == 7 && last.numbers.contains(&-2) && last.numbers.contains(&20),
+        "{covered:?}"
+    );
+}
+
+#[test]
+fn sums_that_nobody_wrote_so_are_refused() {
+    let mut kept = Kept::default();
+    let events: Vec<Sent> =
+        [("cart.added", json!({"product_id": "a", "price": 3})), ("cart.removed", json!({"product_id": "a"}))]
+            .into_iter()
+            .zip(1..)
+            .map(|((name, data), at)| Sent { key: (at, at, "e".to_owned(), at), name, data })
+            .collect();
+    kept.add(&[], &Basket::of(&history(&events)).removals);
+    let changes = kept.waiting[0].clone();
+    kept.merge(1);
+    let row = kept.rows.values().next().unwrap().clone();
+    for cut in 1..row.len() {
+        assert!(numbers(&row[..cut], |_, _| ()).is_err());
+    }
+    for cut in 1..changes.len() {
+        assert!(numbers_of_changes(&changes[..cut], |_, _, _| ()).is_err());
+    }
+    for bytes in [&row, &changes] {
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert!(numbers(&longer, |_, _| ()).is_err() && numbers_of_changes(&longer, |_, _, _| ()).is_err());
     }
 }
 
@@ -429,7 +520,7 @@ fn bytes_of_no_release_are_damage() {
         assert!(Removal::decode(bytes).is_err(), "{bytes:?}");
     }
     let mut summary = Summary::new(Class::All, (0, 1));
-    for row in [&[0][..], &[1, 9], &[1, 1, b'p', 2, 0, 0], &[1, 1, b'p', 4, 0, 0, 1, 9]] {
+    for row in [&[0][..], &[1, 9], &[1, 1, b'p', 1, 0], &[1, 1, b'p', 3, 0, 0, 9]] {
         assert!(summary.add(row).is_err(), "{row:?}");
     }
 }

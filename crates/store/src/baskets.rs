@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use weir_basket::days;
 use weir_event::ProfileId;
 
 use crate::error::StoreError;
@@ -46,9 +47,7 @@ pub struct DaysKey {
     /// The workspace's number.
     pub workspace: u64,
     /// Which days, and which share of the products.
-    pub place: weir_basket::days::Place,
-    /// Of profiles of which partition.
-    pub partition: u32,
+    pub place: days::Place,
 }
 
 /// Removals added up.
@@ -57,7 +56,16 @@ pub struct DaysRow {
     /// Which.
     pub key: DaysKey,
     /// [`weir_basket::days`]; without any bytes the row goes.
-    pub cells: Vec<u8>,
+    pub sums: Vec<u8>,
+}
+
+/// What is to be added to the rows of a workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaysChanges {
+    /// The workspace's number.
+    pub workspace: u64,
+    /// [`days::Changes`].
+    pub changes: Vec<u8>,
 }
 
 /// What a batch of one partition does to the tables of baskets. Rows come sorted and each key once.
@@ -69,8 +77,8 @@ pub struct BasketBatch {
     pub gone: Vec<RemovalKey>,
     /// Removals that are new or others.
     pub removals: Vec<RemovalRow>,
-    /// Sums that are new or others.
-    pub days: Vec<DaysRow>,
+    /// What is to be added to sums, by workspace. It waits beside them, and a later batch adds it.
+    pub days: Vec<DaysChanges>,
     /// What to add to counts.
     pub counts: Vec<CountRow>,
 }
@@ -80,8 +88,6 @@ pub struct BasketBatch {
 pub trait BasketMemory: Send + Sync + 'static {
     /// The states of those profiles that have one, in no order.
     async fn baskets(&self, keys: &[ProfileKey]) -> Result<Vec<BasketRow>, StoreError>;
-    /// Those of the rows that there are, in no order.
-    async fn removal_days(&self, keys: &[DaysKey]) -> Result<Vec<DaysRow>, StoreError>;
 }
 
 /// Baskets as they were at one instant.
@@ -98,8 +104,14 @@ pub trait BasketView {
         range: &RemovalRange,
         products: &[String],
     ) -> Result<Vec<RemovalRow>, StoreError>;
-    /// The cells of the blocks from the first to the last one named, in any order.
-    fn removal_cells(&mut self, workspace: u64, blocks: (i32, i32)) -> BoxStream<'_, Result<Vec<u8>, StoreError>>;
+    /// The sums of removals of stretches, in any order.
+    fn removal_days(
+        &mut self,
+        workspace: u64,
+        stretches: Vec<days::Stretches>,
+    ) -> BoxStream<'_, Result<Vec<u8>, StoreError>>;
+    /// What is to be added to the sums of a workspace.
+    async fn removal_changes(&mut self, workspace: u64) -> Result<Vec<Vec<u8>>, StoreError>;
     /// All counts of baskets, of all partitions together.
     async fn basket_counts(&mut self) -> Result<Vec<CountRow>, StoreError>;
 }

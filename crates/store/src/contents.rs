@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::baskets::{BasketRow, DaysRow, RemovalRow};
+use crate::baskets::{BasketRow, DaysChanges, DaysRow, RemovalRow};
 use crate::error::StoreError;
 use crate::model::{
     Card, CountRow, IdChunk, ProfileRow, Progress, Quarantined, ScoreRow, SpanKey, SpanRow, TimelineRow, TreeRow,
@@ -48,7 +48,9 @@ pub enum Table {
     Baskets,
     /// What was taken out of baskets.
     Removals,
-    /// The same added up by product and day.
+    /// What is to be added to sums by product and day.
+    RemovalDaysNew,
+    /// Removals added up by product and day.
     RemovalDays,
     /// Counts of baskets by workspace and partition.
     BasketCounts,
@@ -56,7 +58,7 @@ pub enum Table {
 
 impl Table {
     /// Every table but that of positions.
-    pub const ALL: [Table; 20] = [
+    pub const ALL: [Table; 21] = [
         Table::Control,
         Table::Profiles,
         Table::StateRedo,
@@ -75,6 +77,7 @@ impl Table {
         Table::Timeline,
         Table::Baskets,
         Table::Removals,
+        Table::RemovalDaysNew,
         Table::RemovalDays,
         Table::BasketCounts,
     ];
@@ -100,6 +103,7 @@ impl Table {
             Self::Timeline => "timeline",
             Self::Baskets => "baskets",
             Self::Removals => "removals",
+            Self::RemovalDaysNew => "removal_days_new",
             Self::RemovalDays => "removal_days",
             Self::BasketCounts => "basket_counts",
         }
@@ -141,6 +145,8 @@ pub enum TableRow {
     Basket(BasketRow),
     /// Of [`Table::Removals`].
     Removal(RemovalRow),
+    /// Of [`Table::RemovalDaysNew`]: the partition, and where the batch left it.
+    RemovalDaysNew(u32, u64, DaysChanges),
     /// Of [`Table::RemovalDays`].
     RemovalDays(DaysRow),
 }

@@ -9,6 +9,7 @@ mod model;
 pub mod place;
 mod postgres;
 mod rebuild;
+mod removal_days;
 pub mod sabotage;
 mod serving;
 mod sqlite;
@@ -18,7 +19,8 @@ pub mod tree;
 use std::sync::Arc;
 
 pub use baskets::{
-    BasketBatch, BasketMemory, BasketRow, BasketView, DaysKey, DaysRow, RemovalKey, RemovalRange, RemovalRow,
+    BasketBatch, BasketMemory, BasketRow, BasketView, DaysChanges, DaysKey, DaysRow, RemovalKey, RemovalRange,
+    RemovalRow,
 };
 pub use contents::{Contents, Table, TableRow};
 pub use error::StoreError;

@@ -20,18 +20,29 @@ CREATE TABLE removals (
 );
 CREATE INDEX removals_by_product ON removals (workspace, product, draft, place, profile);
 
--- The same added up by product and day (weir_basket::days): 32 days and a share of the products in one row. Each partition
--- has rows of its own, so that no projector waits for another one.
+-- The same added up by product (weir_basket::days): a row holds a stretch of days and a share of the products.
 CREATE TABLE removal_days (
+  workspace bigint   NOT NULL,
+  level     smallint NOT NULL,  -- how long the stretch is (weir_basket::days::LENGTHS)
+  number    integer  NOT NULL,  -- which: its days divided by their length
+  bucket    smallint NOT NULL,  -- which share of the products
+  sums      bytea    NOT NULL,
+  PRIMARY KEY (workspace, level, number, bucket)
+) WITH (fillfactor = 70, toast_tuple_target = 8160, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.05);
+-- Read as a whole and often: unpacking them, or having them elsewhere, would take longer than reading.
+ALTER TABLE removal_days ALTER COLUMN sums SET STORAGE EXTERNAL;
+
+-- What batches have to add to those rows. It waits until there is enough of it: so no projector waits for another one, and
+-- rows aren't written with every batch.
+CREATE TABLE removal_days_new (
   workspace bigint  NOT NULL,
-  block     integer NOT NULL,   -- the day divided by 32
-  bucket    smallint NOT NULL,   -- which share of the products
   partition integer NOT NULL,
-  cells     bytea   NOT NULL,
-  PRIMARY KEY (workspace, block, bucket, partition)
-);
--- Read as a whole and often: unpacking would take longer than reading.
-ALTER TABLE removal_days ALTER COLUMN cells SET STORAGE EXTERNAL;
+  next      bigint  NOT NULL,   -- where the batch left the partition
+  changes   bytea   NOT NULL,   -- weir_basket::days::Changes
+  PRIMARY KEY (workspace, partition, next)
+) WITH (autovacuum_vacuum_threshold = 100, autovacuum_vacuum_scale_factor = 0,
+        toast.autovacuum_vacuum_threshold = 1000, toast.autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE removal_days_new ALTER COLUMN changes SET STORAGE EXTERNAL;
 
 -- Events that say nothing to be folded into a basket, and baskets set aside, by workspace and partition.
 CREATE TABLE basket_counts (

@@ -20,15 +20,24 @@ CREATE TABLE removals (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX removals_by_product ON removals (workspace, product, draft, place, profile);
 
--- The same added up by product and day (weir_basket::days): 32 days and a share of the products in one row. Each partition
--- has rows of its own, so that no projector waits for another one.
+-- The same added up by product (weir_basket::days): a row holds a stretch of days and a share of the products. The key is an
+-- index of its own: rows of this size would mostly not fit into its pages.
 CREATE TABLE removal_days (
   workspace INTEGER NOT NULL,
-  block     INTEGER NOT NULL,   -- the day divided by 32
+  level     INTEGER NOT NULL,   -- how long the stretch is (weir_basket::days::LENGTHS)
+  number    INTEGER NOT NULL,   -- which: its days divided by their length
   bucket    INTEGER NOT NULL,   -- which share of the products
+  sums      BLOB    NOT NULL,
+  PRIMARY KEY (workspace, level, number, bucket)
+) STRICT;
+
+-- What batches have to add to those rows. It waits until there is enough of it, so that rows aren't written with every batch.
+CREATE TABLE removal_days_new (
+  workspace INTEGER NOT NULL,
   partition INTEGER NOT NULL,
-  cells     BLOB    NOT NULL,
-  PRIMARY KEY (workspace, block, bucket, partition)
+  next      INTEGER NOT NULL,   -- where the batch left the partition
+  changes   BLOB    NOT NULL,   -- weir_basket::days::Changes
+  PRIMARY KEY (workspace, partition, next)
 ) STRICT, WITHOUT ROWID;
 
 -- Events that say nothing to be folded into a basket, and baskets set aside, by workspace and partition.

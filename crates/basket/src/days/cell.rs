@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_event::Decimal;
-use weir_event::codec::{Damaged, Reader, put_u64};
+use weir_event::codec::{Damaged, Reader, put_bytes, put_u64};
 
 use crate::change::{option, put_text};
 use crate::removal::Removal;
@@ -103,6 +103,32 @@ impl Cell {
         self.tallies.iter().all(Tally::is_empty) && self.profiles.iter().all(BTreeMap::is_empty)
     }
 
+    /// Tells every number with its name, that of the product in it.
+    pub(super) fn numbers(&self, product: &str, each: &mut impl FnMut(&[u8], i128)) {
+        let mut name = Vec::new();
+        let mut tell = |what: u8, of: &dyn Fn(&mut Vec<u8>), number: i128| {
+            name.clear();
+            name.push(what);
+            put_bytes(&mut name, product.as_bytes());
+            of(&mut name);
+            each(&name, number);
+        };
+        for (what, tally) in TIMES.into_iter().zip(&self.tallies) {
+            tell(what, &|_| {}, tally.times.into());
+            tell(what + 1, &|_| {}, tally.quantity);
+            for (currency, (count, amount)) in &tally.amounts {
+                let of = |name: &mut Vec<u8>| put_text(name, currency.as_deref());
+                tell(what + 2, &of, (*count).into());
+                tell(what + 3, &of, *amount);
+            }
+        }
+        for (what, profiles) in (8..).zip(&self.profiles) {
+            for (before, count) in profiles {
+                tell(what, &|name| put_before(name, *before), (*count).into());
+            }
+        }
+    }
+
     /// Flags, then what they say is there. Mostly a day has one class, and then both classes of profiles are the same.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let [draft, checked_out, all] = &self.profiles;
@@ -128,13 +154,21 @@ impl Cell {
     }
 }
 
+/// What names of numbers begin with that say how many removals there are: of drafts, and of the others. Those after each
+/// are of its other numbers, those from 8 on of profiles.
+pub(super) const TIMES: [u8; 2] = [0, 4];
+
 fn put_profiles(out: &mut Vec<u8>, profiles: &BTreeMap<Option<i32>, i64>) {
     put_u64(out, profiles.len() as u64);
     for (before, count) in profiles {
-        // Days are far from the ends of i32: the number after the day is free to stand for none.
-        put_i64(out, before.map_or(0, |day| if day >= 0 { i64::from(day) + 1 } else { i64::from(day) }));
+        put_before(out, *before);
         put_i64(out, *count);
     }
+}
+
+fn put_before(out: &mut Vec<u8>, before: Option<i32>) {
+    // Days are far from the ends of i32: the number after the day is free to stand for none.
+    put_i64(out, before.map_or(0, |day| if day >= 0 { i64::from(day) + 1 } else { i64::from(day) }));
 }
 
 pub(super) fn put_i64(out: &mut Vec<u8>, value: i64) {

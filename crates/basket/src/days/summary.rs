@@ -1,13 +1,13 @@
 //! Cells added up over days, by product.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::HashMap;
 
+use hashbrown::HashMap;
 use weir_event::Decimal;
 use weir_event::codec::Damaged;
 
 use super::cell::{self, Sink};
-use super::{Class, Parts, Product};
+use super::{ChangedParts, Class, Parts};
 use crate::removal::Removal;
 
 /// What a product's removals come to.
@@ -21,8 +21,8 @@ pub struct Sums {
     pub profiles: i64,
     /// How much went out, in billionths.
     pub quantity: i128,
-    /// What it cost, in billionths, by the number of the currency; 0 is none.
-    amounts: Vec<(usize, i128)>,
+    /// By the number of the currency (0 is none): how many have a value, and what it comes to in billionths.
+    amounts: Vec<(usize, i64, i128)>,
 }
 
 impl Sums {
@@ -33,13 +33,18 @@ impl Sums {
 
     /// The largest of its amounts, of whatever currency: what it is worth in an order by value. `None` without any.
     pub fn largest(&self) -> Option<i128> {
-        self.amounts.iter().map(|(_, amount)| *amount).max()
+        self.valued().map(|(_, amount)| amount).max()
     }
 
-    fn amount(&mut self, currency: usize, amount: i128) {
-        match self.amounts.iter_mut().find(|(own, _)| *own == currency) {
-            Some((_, sum)) => *sum = sum.wrapping_add(amount),
-            None => self.amounts.push((currency, amount)),
+    /// Amounts of currencies that there is anything of.
+    fn valued(&self) -> impl Iterator<Item = (usize, i128)> {
+        self.amounts.iter().filter(|(_, count, _)| *count != 0).map(|(currency, _, amount)| (*currency, *amount))
+    }
+
+    fn amount(&mut self, currency: usize, count: i64, amount: i128) {
+        match self.amounts.iter_mut().find(|(own, ..)| *own == currency) {
+            Some((_, own, sum)) => (*own, *sum) = (*own + count, sum.wrapping_add(amount)),
+            None => self.amounts.push((currency, count, amount)),
         }
     }
 }
@@ -66,50 +71,42 @@ impl Summary {
         Self { class, days, products, currencies: vec![None] }
     }
 
-    /// Adds a row of cells. Rows of one product's days may come in any order.
+    /// Adds a row of a stretch within its days. Rows may come in any order.
     ///
     /// # Errors
-    /// The row isn't one that [`Changes::apply`](super::Changes::apply) made.
+    /// The row isn't one that [`RowChanges::apply`](super::RowChanges::apply) made.
     pub fn add(&mut self, row: &[u8]) -> Result<(), Damaged> {
-        let (from, to) = self.days;
         for part in Parts::of(row)? {
-            let (product, days) = part?;
-            let mut adding = Adding { to: self, sums: Sums::default() };
-            let days = Product::read(days)?;
-            if from <= days.first && days.last < to {
-                cell::read(days.sum, &mut adding)?;
-            } else {
-                days.each_day(
-                    |day, bytes| {
-                        if from <= day && day < to { cell::read(bytes, &mut adding) } else { Ok(()) }
-                    },
-                )?;
-            }
-            let sums = adding.sums;
-            self.settle(product, sums);
+            let (product, bytes) = part?;
+            cell::read(bytes, &mut self.adding(product))?;
         }
         Ok(())
     }
 
-    fn settle(&mut self, product: &str, sums: Sums) {
-        if sums.times() == 0 {
-            return;
+    /// Adds what changes say of its days.
+    ///
+    /// # Errors
+    /// The bytes aren't what [`Changes::encode`](super::Changes::encode) made.
+    pub fn add_changes(&mut self, changes: &[u8]) -> Result<(), Damaged> {
+        let (from, to) = self.days;
+        for part in ChangedParts::of(changes)? {
+            let (product, day, bytes) = part?;
+            if from <= day && day < to {
+                cell::read(bytes, &mut self.adding(product))?;
+            }
         }
-        let Some(own) = self.products.get_mut(product) else {
-            self.products.insert(product.into(), sums);
-            return;
-        };
-        own.draft += sums.draft;
-        own.checked_out += sums.checked_out;
-        own.profiles += sums.profiles;
-        own.quantity = own.quantity.wrapping_add(sums.quantity);
-        sums.amounts.into_iter().for_each(|(currency, amount)| own.amount(currency, amount));
+        Ok(())
+    }
+
+    fn adding(&mut self, product: &str) -> Adding<'_> {
+        let sums = self.products.entry_ref(product).or_default();
+        Adding { class: self.class, from: self.days.0, sums, currencies: &mut self.currencies }
     }
 
     /// Adds a single removal, for bounds that are no days. Whether its profile is the first one of the product is for the
     /// caller to know.
     pub fn add_removal(&mut self, removal: &Removal, new_profile: bool) {
-        let number = removal.currency().map_or(0, |currency| self.number(currency));
+        let number = number(&mut self.currencies, removal.currency());
         let sums = self.products.entry(removal.product.as_str().into()).or_default();
         if removal.is_draft() {
             sums.draft += 1
@@ -119,41 +116,45 @@ impl Summary {
         sums.profiles += i64::from(new_profile);
         sums.quantity = sums.quantity.wrapping_add(removal.quantity.billionths());
         if let Some(value) = removal.value() {
-            sums.amount(number, value.billionths());
+            sums.amount(number, 1, value.billionths());
         }
     }
 
     /// The products that something was removed of, in no order.
     pub fn products(&self) -> impl Iterator<Item = (&str, &Sums)> {
-        self.products.iter().map(|(product, sums)| (&**product, sums))
+        self.products.iter().filter(|(_, sums)| sums.times() != 0).map(|(product, sums)| (&**product, sums))
     }
 
     /// What a product's removals cost, by currency, none first.
     pub fn value(&self, sums: &Sums) -> BTreeMap<Option<&str>, Decimal> {
-        let amount = |(number, amount): &(usize, i128)| {
-            (self.currencies.get(*number).and_then(Option::as_deref), Decimal::from_billionths(*amount))
+        let amount = |(number, amount): (usize, i128)| {
+            (self.currencies.get(number).and_then(Option::as_deref), Decimal::from_billionths(amount))
         };
-        sums.amounts.iter().map(amount).collect()
-    }
-
-    fn number(&mut self, currency: &str) -> usize {
-        let known = self.currencies.iter().position(|own| own.as_deref() == Some(currency));
-        known.unwrap_or_else(|| {
-            self.currencies.push(Some(currency.to_owned()));
-            self.currencies.len() - 1
-        })
+        sums.valued().map(amount).collect()
     }
 }
 
-/// Adds up what a row has of a product, before the product is looked for.
+/// The number of a currency; one that is new gets the next.
+fn number(currencies: &mut Vec<Option<String>>, currency: Option<&str>) -> usize {
+    let known = currencies.iter().position(|own| own.as_deref() == currency);
+    known.unwrap_or_else(|| {
+        currencies.push(currency.map(str::to_owned));
+        currencies.len() - 1
+    })
+}
+
+/// Adds a cell to the sums of its product.
 struct Adding<'s> {
-    to: &'s mut Summary,
-    sums: Sums,
+    class: Class,
+    /// The first of the summary's days.
+    from: i32,
+    sums: &'s mut Sums,
+    currencies: &'s mut Vec<Option<String>>,
 }
 
 impl Adding<'_> {
     fn wants(&self, class: Class) -> bool {
-        self.to.class == Class::All || self.to.class == class
+        self.class == Class::All || self.class == class
     }
 }
 
@@ -168,16 +169,15 @@ impl<'a> Sink<'a> for Adding<'_> {
         }
     }
 
-    fn amount(&mut self, class: Class, currency: Option<&'a str>, _: i64, amount: i128) {
+    fn amount(&mut self, class: Class, currency: Option<&'a str>, count: i64, amount: i128) {
         if self.wants(class) {
-            let number = currency.map_or(0, |currency| self.to.number(currency));
-            self.sums.amount(number, amount);
+            self.sums.amount(number(self.currencies, currency), count, amount);
         }
     }
 
     fn profiles(&mut self, class: Class, before: Option<i32>, count: i64) {
         // Counted on its first day within the bounds.
-        if class == self.to.class && before.is_none_or(|before| before < self.to.days.0) {
+        if class == self.class && before.is_none_or(|before| before < self.from) {
             self.sums.profiles += count;
         }
     }

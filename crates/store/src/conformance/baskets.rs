@@ -2,22 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
-use weir_basket::days::Place as Days;
-use weir_event::ProfileId;
+use weir_basket::{Removal, days};
+use weir_event::{Decimal, EventKey, ProfileId};
 
 use super::fences::fence;
 use super::folds::key;
 use super::{Place, Random, fresh};
 use crate::{
-    BasketBatch, BasketRow, Count, CountRow, DaysKey, DaysRow, Generation, RemovalKey, RemovalRange, RemovalRow,
-    TimelineBatch, TimelineView, place,
+    BasketBatch, BasketRow, Count, CountRow, DaysChanges, Generation, RemovalKey, RemovalRange, RemovalRow, Table,
+    TableRow, TimelineBatch, TimelineView, place,
 };
 
 pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
     states_are_written_over(make).await;
-    sums_are_written_over_and_go(make).await;
+    sums_add_up_whatever_waits(make).await;
+    damaged_sums_hold_nobody_up(make).await;
     counts_add_up(make).await;
     removals_are_listed_the_latest_first(make).await;
 }
@@ -43,36 +44,116 @@ async fn states_are_written_over<P: Place>(make: &impl AsyncFn() -> P) {
     assert_eq!(generation.baskets(&[]).await.unwrap(), []);
 }
 
-async fn sums_are_written_over_and_go<P: Place>(make: &impl AsyncFn() -> P) {
+/// A profile's removals of products, one a day.
+fn removals(products: &[(&str, i32)]) -> Vec<Removal> {
+    let removal = |(product, day): &(&str, i32)| {
+        let at = i64::from(*day) * days::DAY + 7;
+        Removal {
+            event: EventKey { at, time: at, id: "e".into(), received: at },
+            product: (*product).to_owned(),
+            name: None,
+            quantity: Decimal::ONE,
+            price: None,
+            added_at: at,
+            checked_out: None,
+        }
+    };
+    products.iter().map(removal).collect()
+}
+
+/// Many batches of several partitions and workspaces: what is read of some days is what a summary over the removals says,
+/// whether it waits or was added to rows.
+async fn sums_add_up_whatever_waits<P: Place>(make: &impl AsyncFn() -> P) {
     let (_place, _store, generation) = fresh(make).await;
-    let key = |workspace, block, bucket, partition| DaysKey { workspace, place: Days { block, bucket }, partition };
-    let row = |key, cells: &[u8]| DaysRow { key, cells: cells.to_vec() };
-    let first = [
-        row(key(1, -1, 0, 0), b"a"),
-        row(key(1, 3, 63, 0), b"b"),
-        row(key(1, 4, 1, 0), b"c"),
-        row(key(2, 3, 63, 0), b"d"),
-    ];
-    commit(generation.as_ref(), 0, 0, BasketBatch { days: first.to_vec(), ..BasketBatch::default() }).await;
-    let other = vec![row(key(1, 3, 63, 1), b"e")];
-    commit(generation.as_ref(), 1, 0, BasketBatch { days: other, ..BasketBatch::default() }).await;
-    let then = vec![row(key(1, -1, 0, 0), b""), row(key(1, 3, 63, 0), b"bb"), row(key(1, 9, 9, 0), b"")];
-    commit(generation.as_ref(), 0, 1, BasketBatch { days: then, ..BasketBatch::default() }).await;
-    let asked = [key(1, -1, 0, 0), key(1, 3, 63, 0), key(1, 3, 63, 1), key(1, 3, 62, 0)];
-    let mut known = generation.removal_days(&asked).await.unwrap();
-    known.sort_by_key(|row| row.key);
-    assert_eq!(known, [row(key(1, 3, 63, 0), b"bb"), row(key(1, 3, 63, 1), b"e")]);
-    let mut view = generation.timeline().await.unwrap();
-    for (blocks, expected) in [
-        ((i32::MIN, i32::MAX), vec![&b"bb"[..], b"c", b"e"]),
-        ((3, 3), vec![b"bb", b"e"]),
-        ((4, 8), vec![b"c"]),
-        ((5, 4), vec![]),
-    ] {
-        let mut cells: Vec<Vec<u8>> = view.removal_cells(1, blocks).try_collect().await.unwrap();
-        cells.sort_unstable();
-        assert_eq!(cells, expected, "{blocks:?}");
+    let mut random = Random::new(5);
+    let mut all: BTreeMap<u64, Vec<Vec<Removal>>> = BTreeMap::new();
+    let names: Vec<String> = (0..4_000).map(|n| format!("product {n} {}", "x".repeat(40))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for at in 0..8 {
+        for partition in [0, 3] {
+            let mut batch = BasketBatch::default();
+            for workspace in [1, 2] {
+                let mut changes = days::Changes::default();
+                // One batch is so large that it is worth writing rows for, with what waited before it.
+                for _ in 0..if at == 4 && workspace == 1 { 4_000 } else { 3 } {
+                    let picked = [0, 1].map(|_| (random.pick(&names), random.pick(&[-5, 0, 3, 100, 4_000])));
+                    let mine = removals(&picked);
+                    changes.replace(&[], &mine);
+                    all.entry(workspace).or_default().push(mine);
+                }
+                batch.days.push(DaysChanges { workspace, changes: changes.encode() });
+            }
+            commit(generation.as_ref(), partition, at, batch).await;
+        }
     }
+    assert!(waiting(generation.as_ref()).await < 16 * 1_000, "nothing was added to rows");
+    summaries(generation.as_ref(), &all).await;
+    // All of it is taken away again.
+    let mut batch = BasketBatch::default();
+    for (workspace, profiles) in std::mem::take(&mut all) {
+        let mut changes = days::Changes::default();
+        profiles.iter().for_each(|removals| changes.replace(removals, &[]));
+        batch.days.push(DaysChanges { workspace, changes: changes.encode() });
+    }
+    commit(generation.as_ref(), 0, 8, batch).await;
+    summaries(generation.as_ref(), &all).await;
+    let mut contents = generation.contents().await.unwrap();
+    assert_eq!(contents.rows(Table::RemovalDays).count().await, 0);
+    assert_eq!(contents.rows(Table::RemovalDaysNew).count().await, 0);
+}
+
+/// Bytes that wait.
+async fn waiting(generation: &dyn Generation) -> usize {
+    let mut contents = generation.contents().await.unwrap();
+    let rows: Vec<TableRow> = contents.rows(Table::RemovalDaysNew).try_collect().await.unwrap();
+    let bytes = |row: &TableRow| match row {
+        TableRow::RemovalDaysNew(.., row) => row.changes.len(),
+        _ => 0,
+    };
+    rows.iter().map(bytes).sum()
+}
+
+async fn summaries(generation: &dyn Generation, all: &BTreeMap<u64, Vec<Vec<Removal>>>) {
+    let none = Vec::new();
+    for workspace in [1, 2, 3] {
+        let profiles = all.get(&workspace).unwrap_or(&none);
+        for (from, to) in [(i32::MIN, i32::MAX), (-5, 4), (0, 1), (1, 4_001), (4, 100), (9, 3)] {
+            let wanted = |removal: &&Removal| (from..to).contains(&days::day_of(removal.event.at));
+            let mut expected: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+            for removals in profiles {
+                let mine: Vec<&Removal> = removals.iter().filter(wanted).collect();
+                let products: BTreeSet<&str> = mine.iter().map(|removal| removal.product.as_str()).collect();
+                mine.iter().for_each(|removal| expected.entry(&removal.product).or_default().0 += 1);
+                products.iter().for_each(|product| expected.entry(product).or_default().1 += 1);
+            }
+            let mut summary = days::Summary::new(days::Class::All, (from, to));
+            let mut view = generation.timeline().await.unwrap();
+            for changes in view.removal_changes(workspace).await.unwrap() {
+                summary.add_changes(&changes).unwrap();
+            }
+            let mut sums = view.removal_days(workspace, days::cover(from..to));
+            while let Some(row) = sums.try_next().await.unwrap() {
+                summary.add(&row).unwrap();
+            }
+            let found = summary.products().map(|(product, sums)| (product, (sums.times(), sums.profiles)));
+            assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{workspace} {from} {to}");
+        }
+    }
+}
+
+/// Sums that can't be read hold no batch up: what is to be added to them waits.
+async fn damaged_sums_hold_nobody_up<P: Place>(make: &impl AsyncFn() -> P) {
+    let (_place, _store, generation) = fresh(make).await;
+    let changes = |changes: &[u8]| BasketBatch {
+        days: vec![DaysChanges { workspace: 1, changes: changes.to_vec() }],
+        ..BasketBatch::default()
+    };
+    commit(generation.as_ref(), 0, 0, changes(b"what is this")).await;
+    let mut whole = days::Changes::default();
+    whole.replace(&[], &removals(&[("a", 1)]));
+    commit(generation.as_ref(), 1, 0, changes(&whole.encode())).await;
+    let kept = generation.timeline().await.unwrap().removal_changes(1).await.unwrap();
+    assert_eq!(BTreeSet::from_iter(kept), BTreeSet::from([b"what is this".to_vec(), whole.encode()]));
 }
 
 async fn counts_add_up<P: Place>(make: &impl AsyncFn() -> P) {
@@ -101,7 +182,7 @@ async fn removals_are_listed_the_latest_first<P: Place>(make: &impl AsyncFn() ->
             }
         }
         for _ in 0..40 {
-            let event = weir_event::EventKey {
+            let event = EventKey {
                 at: random.pick(&[-3, 0, 7, 1_000]),
                 time: 1_000,
                 id: random.pick(&["a", "b", "bc"]).into(),

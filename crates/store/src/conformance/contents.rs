@@ -1,15 +1,15 @@
 //! All rows of a generation, each once, as they were when the view was opened.
 
 use futures::TryStreamExt as _;
-use weir_basket::days;
-use weir_event::{ProfileId, Stream};
+use weir_basket::{Removal, days};
+use weir_event::{Decimal, EventKey, ProfileId, Stream};
 
 use super::fences::fence;
 use super::{Place, fresh};
 use crate::{
-    BasketBatch, BasketRow, Card, Contents, Count, CountRow, DaysKey, DaysRow, IdChunk, MembershipBatch, ProfileKey,
-    ProfileRow, Quarantined, RemovalKey, RemovalRow, ScoreRow, SpanKey, SpanRow, Table, TableRow, TimelineBatch,
-    TimelineRow, TreeRow, TreeRows, tree,
+    BasketBatch, BasketRow, Card, Contents, Count, CountRow, DaysChanges, DaysKey, DaysRow, IdChunk, MembershipBatch,
+    ProfileKey, ProfileRow, Quarantined, RemovalKey, RemovalRow, ScoreRow, SpanKey, SpanRow, Table, TableRow,
+    TimelineBatch, TimelineRow, TreeRow, TreeRows, tree,
 };
 
 pub(super) async fn run<P: Place>(make: &impl AsyncFn() -> P) {
@@ -124,22 +124,41 @@ fn baskets() -> BasketBatch {
         key: RemovalKey { workspace: 4, draft, place: vec![0, 9], profile: key().profile, product: product.to_owned() },
         removal: vec![3, 0],
     };
-    let days = DaysKey { workspace: 4, place: days::Place { block: -2, bucket: 63 }, partition: 2 };
     BasketBatch {
         baskets: vec![BasketRow { key: key(), state: vec![1, 0, 255] }],
         gone: Vec::new(),
         removals: vec![removal(false, "é"), removal(true, "")],
-        days: vec![DaysRow { key: days, cells: vec![0, 1] }],
+        days: vec![DaysChanges { workspace: 4, changes: changes().encode() }],
         counts: vec![CountRow { workspace: Some(4), what: Count::NotBasketEvents, n: 3 }],
     }
+}
+
+fn changes() -> days::Changes {
+    let at = days::DAY * -2;
+    let removal = Removal {
+        event: EventKey { at, time: at, id: "e".into(), received: at },
+        product: "é".to_owned(),
+        name: None,
+        quantity: Decimal::ONE,
+        price: None,
+        added_at: at,
+        checked_out: None,
+    };
+    let mut changes = days::Changes::default();
+    changes.replace(&[], &[removal]);
+    changes
 }
 
 fn basket_rows(batch: &BasketBatch) -> Vec<(Table, TableRow)> {
     let mut rows = vec![
         (Table::Baskets, TableRow::Basket(batch.baskets[0].clone())),
-        (Table::RemovalDays, TableRow::RemovalDays(batch.days[0].clone())),
         (Table::BasketCounts, TableRow::Count(2, batch.counts[0])),
     ];
+    // The first changes are added to rows, whatever was left there.
+    for (place, changes) in changes().by_place() {
+        let row = DaysRow { key: DaysKey { workspace: 4, place }, sums: changes.apply(&[]).unwrap() };
+        rows.push((Table::RemovalDays, TableRow::RemovalDays(row)));
+    }
     rows.extend(batch.removals.iter().map(|row| (Table::Removals, TableRow::Removal(row.clone()))));
     rows
 }

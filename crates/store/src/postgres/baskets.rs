@@ -1,7 +1,7 @@
 //! Baskets, in the generation's schema.
 
 use async_trait::async_trait;
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -10,30 +10,30 @@ use weir_event::ProfileId;
 
 use super::contents::count;
 use super::errors::sort_in;
+use super::removal_days;
 use super::rows::{ROWS, column, delete, limit_of};
 use super::schema::{Schema, Text};
 use super::sessions::{Bound, Session};
 use super::timeline::PgTimeline;
-use crate::baskets::{BasketBatch, BasketRow, BasketView, DaysKey, DaysRow, RemovalKey, RemovalRange, RemovalRow};
+use crate::baskets::{BasketBatch, BasketRow, BasketView, RemovalKey, RemovalRange, RemovalRow};
 use crate::error::StoreError;
 use crate::model::{CountRow, Fence, ProfileKey};
 use crate::place;
+
+/// What was done, for errors.
+const SUMS: &str = "reading sums of removals";
 
 pub(super) struct Statements {
     pub(super) read: Text,
     write: Text,
     pub(super) gone: Text,
     removals: Text,
-    pub(super) read_days: Text,
-    pub(super) days_gone: Text,
-    days: Text,
+    pub(super) days: removal_days::Statements,
     counts: Text,
     /// Removals of a range, from its beginning and after a place; without a product, and of one. Each of drafts or of
     /// others.
     pub(super) list: [[Text; 2]; 2],
     pub(super) latest: Text,
-    pub(super) blocks: Text,
-    pub(super) cells: Text,
     all_counts: Text,
 }
 
@@ -69,24 +69,7 @@ impl Statements {
                  SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::bytea[], $4::uuid[], $5::text[], $6::bytea[])
                  ON CONFLICT (workspace, draft, place, profile, product) DO UPDATE SET removal = excluded.removal",
             ),
-            read_days: schema.text(
-                "SELECT d.workspace, d.block, d.bucket, d.partition, d.cells
-                 FROM unnest($1::bigint[], $2::integer[], $3::smallint[], $4::integer[])
-                   AS k (workspace, block, bucket, partition) CROSS JOIN LATERAL
-                   (SELECT * FROM @removal_days d WHERE d.workspace = k.workspace AND d.block = k.block
-                      AND d.bucket = k.bucket AND d.partition = k.partition OFFSET 0) AS d",
-            ),
-            days_gone: delete(
-                schema,
-                "@removal_days",
-                "$1::bigint[], $2::integer[], $3::smallint[], $4::integer[]",
-                &["workspace", "block", "bucket", "partition"],
-            ),
-            days: schema.text(
-                "INSERT INTO @removal_days (workspace, block, bucket, partition, cells)
-                 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::smallint[], $4::integer[], $5::bytea[])
-                 ON CONFLICT (workspace, block, bucket, partition) DO UPDATE SET cells = excluded.cells",
-            ),
+            days: removal_days::Statements::new(schema),
             counts: schema.text(
                 "INSERT INTO @basket_counts AS c (workspace, partition, what, n)
                  SELECT k.workspace, $2, k.what, k.n
@@ -111,9 +94,6 @@ impl Statements {
                     WHERE r.workspace = $1 AND r.draft = $2 AND r.product = k.product AND r.place >= $3 AND r.place < $4
                     ORDER BY r.place DESC, r.profile DESC LIMIT 1) AS r",
             ),
-            blocks: schema
-                .text("SELECT DISTINCT block FROM @removal_days WHERE workspace = $1 AND block >= $2 AND block <= $3"),
-            cells: schema.text("SELECT cells FROM @removal_days WHERE workspace = $1 AND block = $2"),
             all_counts: schema
                 .text("SELECT workspace, what, sum(n)::bigint FROM @basket_counts GROUP BY workspace, what"),
         }
@@ -142,14 +122,6 @@ impl Statements {
             let query = removal_keys(&self.removals, rows, |row| &row.key);
             session.execute(query.bind(column(rows, |row| row.removal.as_slice()))).await?;
         }
-        let (days, empty): (Vec<&DaysRow>, Vec<&DaysRow>) = batch.days.iter().partition(|row| !row.cells.is_empty());
-        if !empty.is_empty() {
-            session.execute(days_keys(&self.days_gone, &empty, |row| &row.key)).await?;
-        }
-        for rows in days.chunks(ROWS) {
-            let query = days_keys(&self.days, rows, |row| &row.key);
-            session.execute(query.bind(column(rows, |row| row.cells.as_slice()))).await?;
-        }
         if batch.counts.is_empty() {
             return Ok(());
         }
@@ -168,11 +140,6 @@ impl Statements {
         let workspaces = column(keys, |key| key.workspace.cast_signed());
         self.read.query().bind(workspaces).bind(column(keys, |key| key.profile.0))
     }
-
-    /// Asks for rows of sums.
-    pub(super) fn days_of(&self, keys: &[DaysKey]) -> Bound {
-        days_keys(&self.read_days, keys, |key| key)
-    }
 }
 
 fn removal_keys<R>(statement: &Text, rows: &[R], key: impl Fn(&R) -> &RemovalKey) -> Bound {
@@ -183,15 +150,6 @@ fn removal_keys<R>(statement: &Text, rows: &[R], key: impl Fn(&R) -> &RemovalKey
         .bind(column(rows, |row| key(row).place.as_slice()))
         .bind(column(rows, |row| key(row).profile.0))
         .bind(column(rows, |row| key(row).product.as_str()))
-}
-
-fn days_keys<R>(statement: &Text, rows: &[R], key: impl Fn(&R) -> &DaysKey) -> Bound {
-    statement
-        .query()
-        .bind(column(rows, |row| key(row).workspace.cast_signed()))
-        .bind(column(rows, |row| key(row).place.block))
-        .bind(column(rows, |row| i16::from(key(row).place.bucket)))
-        .bind(column(rows, |row| key(row).partition.cast_signed()))
 }
 
 /// A state from [`Statements::rows_of`].
@@ -210,15 +168,6 @@ pub(super) fn removal(row: &PgRow) -> RemovalRow {
         product: row.get(4),
     };
     RemovalRow { key, removal: row.get(5) }
-}
-
-/// Sums from the columns workspace, block, bucket, partition and cells.
-pub(super) fn days_row(row: &PgRow) -> Result<DaysRow, StoreError> {
-    let bucket = u8::try_from(row.get::<i16, _>(2)).map_err(|_| StoreError::Damaged("an unknown share of products"))?;
-    let place = days::Place { block: row.get(1), bucket };
-    let workspace = row.get::<i64, _>(0).cast_unsigned();
-    let key = DaysKey { workspace, place, partition: row.get::<i32, _>(3).cast_unsigned() };
-    Ok(DaysRow { key, cells: row.get(4) })
 }
 
 impl PgTimeline {
@@ -288,23 +237,19 @@ impl BasketView for PgTimeline {
         Ok(found)
     }
 
-    fn removal_cells(&mut self, workspace: u64, blocks: (i32, i32)) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {
-        const WHAT: &str = "reading sums of removals";
-        let workspace = workspace.cast_signed();
-        let rows = stream::try_unfold((self, None::<Vec<i32>>), move |(view, left)| async move {
-            let mut left = match left {
-                Some(left) => left,
-                None => {
-                    let query = view.statements.baskets.blocks.query().bind(workspace).bind(blocks.0).bind(blocks.1);
-                    view.ask(WHAT, query).await?.iter().map(|row| row.get(0)).collect()
-                }
-            };
-            let Some(block) = left.pop() else { return Ok(None) };
-            let query = view.statements.baskets.cells.query().bind(workspace).bind(block);
-            let rows = view.ask(WHAT, query).await?;
-            Ok(Some((rows, (view, Some(left)))))
-        });
-        rows.map_ok(|rows| stream::iter(rows.into_iter().map(|row| Ok(row.get(0))))).try_flatten().boxed()
+    fn removal_days(
+        &mut self,
+        workspace: u64,
+        stretches: Vec<days::Stretches>,
+    ) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {
+        let query = self.statements.baskets.days.stretches(workspace, &stretches);
+        let (generation, rows) = (self.generation, self.session.stream(query));
+        rows.map_ok(|row| row.get(0)).map_err(move |e| sort_in(generation, SUMS, e)).boxed()
+    }
+
+    async fn removal_changes(&mut self, workspace: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        let query = self.statements.baskets.days.changes.query().bind(workspace.cast_signed());
+        Ok(self.ask(SUMS, query).await?.iter().map(|row| row.get(0)).collect())
     }
 
     async fn basket_counts(&mut self) -> Result<Vec<CountRow>, StoreError> {

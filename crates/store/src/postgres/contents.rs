@@ -7,12 +7,12 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use weir_event::{ProfileId, Stream};
 
-use super::baskets;
 use super::errors::sort_in;
 use super::schema::{Schema, Text};
 use super::sessions::Session;
 use super::states::profile_row;
-use crate::baskets::BasketRow;
+use super::{baskets, removal_days};
+use crate::baskets::{BasketRow, DaysChanges};
 use crate::contents::{Contents, Table, TableRow};
 use crate::error::StoreError;
 use crate::model::{
@@ -41,8 +41,12 @@ impl PgContents {
         // A cursor has the table's name: what was prepared for one must not be used for another.
         let name = table.name();
         let open = format!("CLOSE ALL; DECLARE {name} NO SCROLL CURSOR FOR {}", select(table));
-        // A row of redo is megabytes.
-        let rows = if table == Table::StateRedo { 4 } else { 2_000 };
+        // Rows of redo, and of changes, may be megabytes.
+        let rows = match table {
+            Table::StateRedo | Table::RemovalDaysNew => 4,
+            Table::RemovalDays => 64,
+            _ => 2_000,
+        };
         let fetch = self.schema.text(&format!("FETCH FORWARD {rows} FROM {name}"));
         Reading { open: Some(self.schema.text(&open)), fetch, done: false }
     }
@@ -99,7 +103,8 @@ const fn select(table: Table) -> &'static str {
         Table::TimelineNew => "SELECT workspace, profile, place, partition, log_offset FROM @timeline_new",
         Table::Baskets => "SELECT workspace, profile, state FROM @baskets",
         Table::Removals => "SELECT workspace, draft, place, profile, product, removal FROM @removals",
-        Table::RemovalDays => "SELECT workspace, block, bucket, partition, cells FROM @removal_days",
+        Table::RemovalDaysNew => "SELECT workspace, partition, next, changes FROM @removal_days_new",
+        Table::RemovalDays => "SELECT workspace, level, number, bucket, sums FROM @removal_days",
         Table::BasketCounts => "SELECT partition, workspace, what, n FROM @basket_counts",
         Table::Timeline => "SELECT workspace, profile, place, partition, log_offset FROM @timeline",
     }
@@ -123,7 +128,11 @@ fn read(table: Table, row: &PgRow) -> Result<TableRow, StoreError> {
         Table::Counts | Table::BasketCounts => TableRow::Count(partition(0), count(row, 1)?),
         Table::Baskets => TableRow::Basket(BasketRow { key: key(row), state: row.get(2) }),
         Table::Removals => TableRow::Removal(baskets::removal(row)),
-        Table::RemovalDays => TableRow::RemovalDays(baskets::days_row(row)?),
+        Table::RemovalDaysNew => {
+            let changes = DaysChanges { workspace: unsigned(0), changes: row.get(3) };
+            TableRow::RemovalDaysNew(partition(1), unsigned(2), changes)
+        }
+        Table::RemovalDays => TableRow::RemovalDays(removal_days::row(row)?),
         Table::NotAdmitted => TableRow::NotAdmitted(partition(0), unsigned(1)),
         Table::Quarantine => TableRow::Quarantined(quarantined(row)?),
         Table::Records => TableRow::Record(partition(0), unsigned(1), row.get(2)),

@@ -17,13 +17,14 @@ use super::sessions::{Session, Sessions};
 use super::timeline::PgTimeline;
 use super::view::PgView;
 use super::{baskets, membership, positions, states, timeline, view};
-use crate::baskets::{BasketMemory, BasketRow, DaysKey, DaysRow};
+use crate::baskets::{BasketMemory, BasketRow};
 use crate::contents::Contents;
 use crate::error::StoreError;
 use crate::model::{
     Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress, Projection,
     Quarantined, TimelineBatch,
 };
+use crate::removal_days::Unmerged;
 use crate::traits::{FoldMemory, Generation, Paused, Standstill, TableWriter, TimelineView, View};
 
 /// All statements over a generation's tables.
@@ -78,13 +79,14 @@ pub(super) struct PgGeneration {
     schema: Schema,
     statements: Arc<Statements>,
     links: Links,
+    unmerged: Unmerged,
 }
 
 impl PgGeneration {
     pub(super) fn new(store: &Schema, info: GenerationInfo, links: Links) -> Self {
         let schema = store.of_generation(info.id);
         let statements = Arc::new(Statements::new(&schema));
-        Self { info, schema, statements, links }
+        Self { info, schema, statements, links, unmerged: Unmerged::new() }
     }
 
     fn failed(&self, what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
@@ -213,12 +215,6 @@ impl BasketMemory for PgGeneration {
         let rows = session.rows(self.statements.baskets.rows_of(keys)).await;
         Ok(rows.map_err(self.failed("reading baskets"))?.iter().map(baskets::basket).collect())
     }
-
-    async fn removal_days(&self, keys: &[DaysKey]) -> Result<Vec<DaysRow>, StoreError> {
-        let (mut session, _) = self.open(&self.statements.positions.view).await?;
-        let rows = session.rows(self.statements.baskets.days_of(keys)).await;
-        rows.map_err(self.failed("reading sums of removals"))?.iter().map(baskets::days_row).collect()
-    }
 }
 
 #[async_trait]
@@ -268,6 +264,9 @@ impl TableWriter for PgGeneration {
         written.map_err(self.failed("writing the timeline"))?;
         let written = self.statements.baskets.commit(&mut session, fence, &batch.baskets).await;
         written.map_err(self.failed("writing baskets"))?;
+        let days = &self.statements.baskets.days;
+        let written = days.commit(&mut session, &self.unmerged, fence, &batch.baskets.days).await;
+        written.map_err(self.failed("writing sums of removals"))?;
         self.commit(session).await
     }
 

@@ -18,6 +18,7 @@ mod pointer;
 mod polling;
 mod positions;
 mod rebuilds;
+mod removal_days;
 mod rows;
 mod schema;
 mod sessions;

@@ -27,7 +27,9 @@ const FILL: &str = "
     INSERT INTO T.timeline SELECT gen_random_uuid(), 1, int8send(g), g % 3, g FROM generate_series(1, 20000) g;
     INSERT INTO T.baskets SELECT 1, gen_random_uuid(), '' FROM generate_series(1, 20000) g;
     INSERT INTO T.removals SELECT g % 3, g % 2 = 0, int8send(g), gen_random_uuid(), 'p' || g % 99, '' FROM generate_series(1, 20000) g;
-    INSERT INTO T.removal_days SELECT g % 3, g / 640, g / 10 % 64, g % 10, '' FROM generate_series(1, 20000) g;";
+    INSERT INTO T.removal_days SELECT g % 3, g / 10 % 8, g / 5120, g / 60 % 64, '' FROM generate_series(1, 20000) g
+      ON CONFLICT DO NOTHING;
+    INSERT INTO T.removal_days_new SELECT g % 3, g % 10, g, '' FROM generate_series(1, 20000) g;";
 
 const RANGE: &str = "((segment = $1) AND (past = $2) AND (enters_at <= $3))";
 const SPANS_AFTER: &str =
@@ -35,8 +37,8 @@ const SPANS_AFTER: &str =
 const END_AFTER: &str =
     "((segment = $1) AND (past = $2) AND (enters_at <= $3) AND (ROW(enters_at, profile) > ROW($5, $6)))";
 const STRETCH: &str = "((segment = $1) AND (level = $2) AND (bucket >= $3) AND (bucket < $4))";
-const DAYS: &str =
-    "((workspace = k.workspace) AND (block = k.block) AND (bucket = k.bucket) AND (partition = k.partition))";
+const DAYS: &str = "((workspace = k.workspace) AND (level = k.level) AND (number = k.number) AND (bucket = k.bucket))";
+const WAITING: &str = "((workspace = k.workspace) AND (partition = k.partition) AND (next = k.next))";
 const PROFILE: &str = "((workspace = k.workspace) AND (profile = k.profile))";
 
 fn statements(of: &Statements) -> Vec<(&Text, &'static str)> {
@@ -74,8 +76,15 @@ fn statements(of: &Statements) -> Vec<(&Text, &'static str)> {
         (&baskets.read, PROFILE),
         // By either index: both hold all of the key.
         (&baskets.gone, "AND (place = k.place) AND (profile = k.profile)"),
-        (&baskets.read_days, DAYS),
-        (&baskets.days_gone, DAYS),
+        (&baskets.days.rows, DAYS),
+        (&baskets.days.gone, DAYS),
+        (&baskets.days.waiting, WAITING),
+        (&baskets.days.forget, WAITING),
+        (&baskets.days.changes, "(workspace = $1)"),
+        (
+            &baskets.days.stretches,
+            "((workspace = $1) AND (level = k.level) AND (number >= k.first) AND (number < k.past))",
+        ),
         (&baskets.list[0][0], "((workspace = $1) AND (draft = $2) AND (place >= $3) AND (place < $4))"),
         (
             &baskets.list[0][1],
@@ -93,7 +102,6 @@ fn statements(of: &Statements) -> Vec<(&Text, &'static str)> {
             &baskets.latest,
             "((workspace = $1) AND (product = k.product) AND (draft = $2) AND (place >= $3) AND (place < $4))",
         ),
-        (&baskets.cells, "((workspace = $1) AND (block = $2))"),
         (not_admitted, "((partition = $1) AND (log_offset >= $2) AND (log_offset < $3))"),
     ]
 }

@@ -1,16 +1,16 @@
 //! Baskets, in the timeline's file.
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, ValueRef as _};
 use weir_basket::days;
 
 use super::contents::{count, key};
+use super::removal_days;
 use super::rows::{Many, id, limit_of, profile_id};
 use super::timeline::SqliteTimeline;
-use crate::baskets::{BasketBatch, BasketRow, BasketView, DaysKey, DaysRow, RemovalKey, RemovalRange, RemovalRow};
+use crate::baskets::{BasketBatch, BasketRow, BasketView, RemovalKey, RemovalRange, RemovalRow};
 use crate::error::StoreError;
 use crate::model::{CountRow, Fence, ProfileKey};
 use crate::place;
@@ -32,26 +32,11 @@ const REMOVALS: Many = Many {
     columns: 6,
     tail: "ON CONFLICT DO UPDATE SET removal = excluded.removal",
 };
-pub(super) const READ_DAYS: Many = Many {
-    head: "SELECT workspace, block, bucket, partition, cells FROM removal_days
-           WHERE (workspace, block, bucket, partition) IN (",
-    columns: 4,
-    tail: ")",
-};
-pub(super) const DAYS_GONE: Many =
-    Many { head: "DELETE FROM removal_days WHERE (workspace, block, bucket, partition) IN (", columns: 4, tail: ")" };
-const DAYS: Many = Many {
-    head: "INSERT INTO removal_days (workspace, block, bucket, partition, cells)",
-    columns: 5,
-    tail: "ON CONFLICT DO UPDATE SET cells = excluded.cells",
-};
 const COUNTS: Many = Many {
     head: "INSERT INTO basket_counts (workspace, partition, what, n)",
     columns: 4,
     tail: "ON CONFLICT DO UPDATE SET n = n + excluded.n",
 };
-pub(super) const CELLS: &str = "SELECT cells FROM removal_days WHERE workspace = ?1 AND block >= ?2 AND block <= ?3";
-
 /// Writes what a batch does to baskets.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
@@ -72,18 +57,6 @@ pub(super) async fn write(
         query.bind(id(key.profile)).bind(key.product.clone()).bind(removal.clone())
     });
     removals.await?;
-    let (days, empty): (Vec<&DaysRow>, Vec<&DaysRow>) = batch.days.iter().partition(|row| !row.cells.is_empty());
-    let gone = DAYS_GONE.write(connection, &empty, |query, row| {
-        let DaysKey { workspace, place, partition } = row.key;
-        query.bind(workspace.cast_signed()).bind(place.block).bind(place.bucket).bind(partition)
-    });
-    gone.await?;
-    let written = DAYS.write(connection, &days, |query, row| {
-        let DaysKey { workspace, place, partition } = row.key;
-        let query = query.bind(workspace.cast_signed()).bind(place.block).bind(place.bucket);
-        query.bind(partition).bind(row.cells.clone())
-    });
-    written.await?;
     let counts = COUNTS.write(connection, &batch.counts, |query, row| {
         let workspace = row.workspace.map_or(-1, u64::cast_signed);
         query.bind(workspace).bind(fence.partition).bind(row.what.name()).bind(row.n)
@@ -96,16 +69,6 @@ pub(super) async fn read(connection: &mut SqliteConnection, keys: &[ProfileKey])
     let rows = READ.read(connection, keys, |query, key| query.bind(key.workspace.cast_signed()).bind(id(key.profile)));
     let rows = rows.await.map_err(|e| StoreError::from_sqlx("reading baskets", e))?;
     rows.iter().map(basket).collect()
-}
-
-/// Rows of sums.
-pub(super) async fn read_days(connection: &mut SqliteConnection, keys: &[DaysKey]) -> Result<Vec<DaysRow>, StoreError> {
-    let rows = READ_DAYS.read(connection, keys, |query, key| {
-        let query = query.bind(key.workspace.cast_signed()).bind(key.place.block).bind(key.place.bucket);
-        query.bind(key.partition)
-    });
-    let rows = rows.await.map_err(|e| StoreError::from_sqlx("reading sums of removals", e))?;
-    Ok(rows.iter().map(days_row).collect())
 }
 
 /// A state from the columns workspace, profile and state.
@@ -123,13 +86,6 @@ pub(super) fn removal(row: &SqliteRow) -> Result<RemovalRow, StoreError> {
         product: row.get(4),
     };
     Ok(RemovalRow { key, removal: row.get(5) })
-}
-
-/// Sums from the columns workspace, block, bucket, partition and cells.
-pub(super) fn days_row(row: &SqliteRow) -> DaysRow {
-    let place = days::Place { block: row.get(1), bucket: row.get(2) };
-    let key = DaysKey { workspace: row.get::<i64, _>(0).cast_unsigned(), place, partition: row.get(3) };
-    DaysRow { key, cells: row.get(4) }
 }
 
 /// Removals of a range. ?1 workspace, ?2 from, ?3 to, ?4 how many, ?5 product, ?6 to ?8 the last one before.
@@ -226,10 +182,16 @@ impl BasketView for SqliteTimeline {
         found.iter().filter(|row| !row.try_get_raw(2).is_ok_and(|place| place.is_null())).map(removal).collect()
     }
 
-    fn removal_cells(&mut self, workspace: u64, blocks: (i32, i32)) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {
-        let query = sqlx::query_scalar(CELLS).bind(workspace.cast_signed()).bind(blocks.0).bind(blocks.1);
-        let cells = query.fetch(&mut *self.0);
-        cells.map(|cells| cells.map_err(|e| StoreError::from_sqlx("reading sums of removals", e))).boxed()
+    fn removal_days(
+        &mut self,
+        workspace: u64,
+        stretches: Vec<days::Stretches>,
+    ) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {
+        removal_days::read(&mut self.0, workspace, stretches)
+    }
+
+    async fn removal_changes(&mut self, workspace: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        removal_days::changes(&mut self.0, workspace).await
     }
 
     async fn basket_counts(&mut self) -> Result<Vec<CountRow>, StoreError> {

@@ -8,7 +8,8 @@ use sqlx::{Row as _, Transaction};
 use weir_event::Stream;
 
 use super::rows::profile_id;
-use super::{baskets, positions};
+use super::{baskets, positions, removal_days};
+use crate::baskets::DaysChanges;
 use crate::contents::{Contents, Table, TableRow};
 use crate::error::StoreError;
 use crate::model::{
@@ -39,6 +40,7 @@ impl Contents for SqliteContents {
             | Table::Timeline
             | Table::Baskets
             | Table::Removals
+            | Table::RemovalDaysNew
             | Table::RemovalDays
             | Table::BasketCounts => &mut self.timeline,
             _ => &mut self.tables,
@@ -70,7 +72,8 @@ const fn select(table: Table) -> &'static str {
         Table::TimelineNew => "SELECT workspace, profile, place, partition, log_offset FROM timeline_new",
         Table::Baskets => "SELECT workspace, profile, state FROM baskets",
         Table::Removals => "SELECT workspace, draft, place, profile, product, removal FROM removals",
-        Table::RemovalDays => "SELECT workspace, block, bucket, partition, cells FROM removal_days",
+        Table::RemovalDaysNew => "SELECT workspace, partition, next, changes FROM removal_days_new",
+        Table::RemovalDays => "SELECT workspace, level, number, bucket, sums FROM removal_days",
         Table::BasketCounts => "SELECT partition, workspace, what, n FROM basket_counts",
         Table::Timeline => "SELECT workspace, profile, place, partition, log_offset FROM timeline",
     }
@@ -100,7 +103,11 @@ fn read(table: Table, row: &SqliteRow) -> Result<TableRow, StoreError> {
         Table::Counts | Table::BasketCounts => TableRow::Count(row.get(0), count(row)?),
         Table::Baskets => TableRow::Basket(baskets::basket(row)?),
         Table::Removals => TableRow::Removal(baskets::removal(row)?),
-        Table::RemovalDays => TableRow::RemovalDays(baskets::days_row(row)),
+        Table::RemovalDaysNew => {
+            let changes = DaysChanges { workspace: unsigned(0), changes: row.get(3) };
+            TableRow::RemovalDaysNew(row.get(1), unsigned(2), changes)
+        }
+        Table::RemovalDays => TableRow::RemovalDays(removal_days::row(row)),
         Table::NotAdmitted => TableRow::NotAdmitted(row.get(0), unsigned(1)),
         Table::Quarantine => TableRow::Quarantined(Quarantined {
             stream: Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?,

@@ -15,14 +15,15 @@ use super::standstill::Held;
 use super::timeline::SqliteTimeline;
 use super::view::SqliteView;
 use super::waiting::Waiting;
-use super::{baskets, membership, positions, states, timeline};
-use crate::baskets::{BasketMemory, BasketRow, DaysKey, DaysRow};
+use super::{baskets, membership, positions, removal_days, states, timeline};
+use crate::baskets::{BasketMemory, BasketRow};
 use crate::contents::Contents;
 use crate::error::StoreError;
 use crate::model::{
     Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress, Projection,
     Quarantined, TimelineBatch,
 };
+use crate::removal_days::Unmerged;
 use crate::traits::{FoldMemory, Generation, Paused, Standstill, TableWriter, TimelineView, View};
 
 pub(super) const TABLES: &str = include_str!("../../../../migrations/sqlite/generation/0001_tables.sql");
@@ -42,6 +43,7 @@ pub(super) struct SqliteGeneration {
     pub(super) timeline: File,
     waiting_spans: Waiting,
     waiting_places: Waiting,
+    unmerged: Unmerged,
     changes: watch::Sender<u64>,
     files: Files,
     removed: AtomicBool,
@@ -63,6 +65,7 @@ impl SqliteGeneration {
             timeline,
             waiting_spans: membership::waiting_spans(),
             waiting_places: timeline::waiting_places(),
+            unmerged: Unmerged::new(),
             changes,
             files,
             removed: AtomicBool::new(false),
@@ -144,10 +147,6 @@ impl FoldMemory for SqliteGeneration {
 impl BasketMemory for SqliteGeneration {
     async fn baskets(&self, keys: &[ProfileKey]) -> Result<Vec<BasketRow>, StoreError> {
         baskets::read(&mut *self.timeline.view().await?, keys).await
-    }
-
-    async fn removal_days(&self, keys: &[DaysKey]) -> Result<Vec<DaysRow>, StoreError> {
-        baskets::read_days(&mut *self.timeline.view().await?, keys).await
     }
 }
 
@@ -232,6 +231,8 @@ impl TableWriter for SqliteGeneration {
         written.map_err(|e| StoreError::from_sqlx("writing the timeline", e))?;
         let written = baskets::write(&mut transaction, fence, &batch.baskets).await;
         written.map_err(|e| StoreError::from_sqlx("writing baskets", e))?;
+        let written = removal_days::write(&mut transaction, &self.unmerged, fence, &batch.baskets.days).await;
+        written.map_err(|e| StoreError::from_sqlx("writing sums of removals", e))?;
         self.commit(transaction).await
     }
 

@@ -16,6 +16,7 @@ mod membership;
 mod plan_tests;
 mod positions;
 mod rebuilds;
+mod removal_days;
 mod rows;
 mod standstill;
 mod states;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::files::File;
 use super::waiting::Waiting;
-use super::{baskets, generation, membership, states, timeline, view};
+use super::{baskets, generation, membership, removal_days, states, timeline, view};
 
 async fn plan(pool: &SqlitePool, statement: &str) -> Vec<String> {
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
@@ -84,13 +84,17 @@ async fn statements_over_the_timeline_seek() {
         (timeline::events_query(true), "(profile=? AND workspace=? AND place<?)"),
         (timeline::events_query(true), "(partition=? AND log_offset=?)"),
         (timeline::events_query(false), "(profile=? AND workspace=?)"),
-        (baskets::CELLS.to_owned(), "(workspace=? AND block>? AND block<?)"),
+        (removal_days::stretches_query(1), "(workspace=? AND level=? AND number>? AND number<?)"),
+        (removal_days::stretches_query(12), "(workspace=? AND level=? AND number>? AND number<?)"),
+        (removal_days::CHANGES.to_owned(), "(workspace=?)"),
     ];
     for rows in [1, 512] {
         statements.extend([
             (baskets::READ.statement(rows), "(workspace=? AND profile=?)"),
-            (baskets::READ_DAYS.statement(rows), "(workspace=? AND block=? AND bucket=? AND partition=?)"),
-            (baskets::DAYS_GONE.statement(rows), "(workspace=? AND block=? AND bucket=? AND partition=?)"),
+            (removal_days::ROWS.statement(rows), "(workspace=? AND level=? AND number=? AND bucket=?)"),
+            (removal_days::GONE.statement(rows), "(workspace=? AND level=? AND number=? AND bucket=?)"),
+            (removal_days::WAITING.statement(rows), "(workspace=? AND partition=? AND next=?)"),
+            (removal_days::FORGET.statement(rows), "(workspace=? AND partition=? AND next=?)"),
             (baskets::GONE.statement(rows), "(workspace=? AND draft=? AND place=? AND profile=? AND product=?)"),
         ]);
     }

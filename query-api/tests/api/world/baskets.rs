@@ -6,7 +6,7 @@ use weir_basket::days::Changes;
 use weir_basket::{BUDGET, Basket, Change, History, Inserted, Removal};
 use weir_event::Event;
 use weir_store::{
-    BasketBatch, BasketRow, Count, CountRow, DaysKey, DaysRow, Generation, ProfileKey, RemovalKey, RemovalRow, place,
+    BasketBatch, BasketRow, Count, CountRow, DaysChanges, Generation, ProfileKey, RemovalKey, RemovalRow, place,
 };
 
 /// A batch of all of them: each basket before it and after it.
@@ -43,14 +43,8 @@ pub async fn batch(generation: &dyn Generation, events: &[(ProfileKey, Event<'_>
     }
     batch.gone.sort_unstable();
     batch.removals.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    for (workspace, changes) in days {
-        for (place, changes) in changes.by_place() {
-            let key = DaysKey { workspace, place, partition: 0 };
-            let known = generation.removal_days(&[key]).await.unwrap();
-            let cells = changes.apply(known.first().map_or(&[][..], |row| &row.cells)).unwrap();
-            batch.days.push(DaysRow { key, cells });
-        }
-    }
+    let days = days.into_iter().map(|(workspace, days)| DaysChanges { workspace, changes: days.encode() });
+    batch.days = days.filter(|row| !row.changes.is_empty()).collect();
     batch.counts = counts.into_iter().map(|((no, what), n)| CountRow { workspace: Some(no), what, n }).collect();
     batch
 }

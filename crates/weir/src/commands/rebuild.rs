@@ -204,8 +204,8 @@ fn text(rebuild: &Value) -> Vec<String> {
     }
     let differences = rebuild["differences"].as_array().map(Vec::as_slice).unwrap_or_default();
     lines.extend(differences.iter().take(TOLD).map(|difference| {
-        let whose = difference["profile_id"].as_str().or(difference["row"].as_str()).unwrap_or("-");
-        format!("  {} {whose}", difference["table"].as_str().unwrap_or("-"))
+        let parts = ["table", "profile_id", "row"].into_iter().filter_map(|name| difference[name].as_str());
+        format!("  {}", parts.collect::<Vec<_>>().join(" "))
     }));
     if found.as_u64().is_some_and(|found| found > TOLD as u64) {
         lines.push("  …; --json has up to 1000".to_owned());

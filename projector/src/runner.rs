@@ -207,7 +207,8 @@ where
                     () = confirmed(share.as_ref()) => {}
                 }
             }
-            FoldError::Store(StoreError::NoGeneration(_)) => {}
+            // This task is stopped soon, unless somebody took a table away from tables that are read.
+            FoldError::Store(StoreError::NoGeneration(_)) => line.held_up(&error),
             error if error.may_pass() => {
                 let cause = weir_lifecycle::causes(error);
                 tracing::warn!(projection = P::NAME, error = cause, "a projection is held up; it goes on by itself");

@@ -4,11 +4,9 @@
 //! whose record counts. So a crash at any point, or a second process that does the same, is mended by doing it again.
 
 use uuid::Uuid;
-use weir_control::{
-    Command, CopiedFrom, KeyId, LogOpened, Misfit, NewKey, Role, State, WorkspaceCreated, encode, valid_slug,
-};
-use weir_event::{Clock, Stream, Timestamp, limits};
-use weir_event_log::{AppendError, EventLog, LogReader, ReadError, Record};
+use weir_control::{Command, KeyId, LogOpened, Misfit, NewKey, Role, State, WorkspaceCreated, encode, valid_slug};
+use weir_event::{Clock, Position, Stream, Timestamp, limits};
+use weir_event_log::{AppendError, EventLog, LogReader, ReadError, Record, to_end};
 
 use crate::control::read_state;
 use crate::definition::built_in;
@@ -49,19 +47,6 @@ pub enum BootstrapError {
     DedupWindowNegative {
         /// What was asked for.
         asked: i64,
-    },
-    /// It is a copy that was not finished.
-    #[error(
-        "the log is a copy of {of} that was not finished: it has {found} of at least {copied} records; run the same \
-         `weir log copy` again, it goes on where it was"
-    )]
-    HalfCopied {
-        /// The lineage of the log copied.
-        of: Uuid,
-        /// How many records it has, of both streams.
-        found: u64,
-        /// How many the log copied had when the copying began.
-        copied: u64,
     },
     /// A slug has 1 to 64 characters out of a-z, 0-9 and `-`.
     #[error("`{0}` is no slug: a slug has 1 to 64 characters out of a-z, 0-9 and `-`")]
@@ -124,29 +109,13 @@ pub async fn open_log(log: &dyn EventLog, settings: &OpenSettings, clock: &Clock
     });
     let opened = until_there(log, &first, |state| state.log().cloned()).await?;
     let opened = opened.ok_or_else(|| BootstrapError::Refused("the log has no first record".to_owned()))?;
-    opened.fits(found, clock.is_test())?;
-    check_copied(log, &opened).await?;
+    opened.fits(&to_end(log, Position::new(opened.lineage)).await?, clock.is_test())?;
     match settings.dedup_window_micros {
         Some(asked) if asked != opened.dedup_window_micros => {
             Err(BootstrapError::DedupWindow { made: opened.dedup_window_micros, asked })
         }
         _ => Ok(opened),
     }
-}
-
-/// A copy that was cut short would be served as if it were everything, and what is written to it could not be told from
-/// what was still to be copied.
-async fn check_copied(log: &dyn EventLog, opened: &LogOpened) -> Result<(), BootstrapError> {
-    let Some(CopiedFrom { lineage: of, control, events }) = opened.copied_from else { return Ok(()) };
-    let controls = log.bounds(Stream::Control, 0).await?.end;
-    let mut found = 0;
-    for partition in 0..log.partitions(Stream::Events) {
-        found += log.bounds(Stream::Events, partition).await?.end;
-    }
-    if controls < control || found < events {
-        return Err(BootstrapError::HalfCopied { of, found: controls + found, copied: control + events });
-    }
-    Ok(())
 }
 
 /// Whether nobody has said yet what the log is.

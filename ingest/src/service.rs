@@ -8,7 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 use weir_control::{Accepted, Command, LogOpened, Misfit, Outcome, encode};
 use weir_event::{Clock, Position, Stream, Timestamp};
-use weir_event_log::{EventLog, LogReader, OpenError, ReadError, Record};
+use weir_event_log::{EventLog, OpenError, ReadError, Record, to_end};
 use weir_http::{BodyLimits, MediaType, Problem, Query, media_type, read_body};
 use weir_lifecycle::Health;
 
@@ -105,9 +105,10 @@ impl Ingest {
     pub async fn start(log: Arc<dyn EventLog>, settings: Settings) -> Result<(Self, Follower), StartError> {
         let control = Arc::new(Control::open(&*log).await?);
         let opened = control.ask(|state| state.log().cloned()).ok_or(Misfit::NotOpened)?;
-        opened.fits(log.partitions(Stream::Events), settings.clock.is_test())?;
+        let end = to_end(&*log, Position::new(opened.lineage)).await?;
+        opened.fits(&end, settings.clock.is_test())?;
         let receipts = Receipts::open(settings.clock.clone(), &*log).await?;
-        let acknowledged = Arc::new(Acknowledged::new(ends(&*log, &opened).await?));
+        let acknowledged = Arc::new(Acknowledged::new(end));
         let writable = Arc::new(Writable::default());
         // Whoever declared them while this was waited for holds them no more when it is done.
         let (component, writing) = (settings.health.component("ingest"), settings.health.component("log"));
@@ -242,15 +243,4 @@ impl Ingest {
 /// What this process wrote and can't read itself is a fault of this process.
 fn unread(outcome: &Outcome) -> Problem {
     Problem::internal(&std::io::Error::other(format!("a command of our own came to {outcome:?}")))
-}
-
-/// The log's ends as they are now.
-async fn ends(log: &dyn LogReader, opened: &LogOpened) -> Result<Position, ReadError> {
-    let mut position = Position::new(opened.lineage);
-    for stream in Stream::ALL {
-        for partition in 0..log.partitions(stream) {
-            position.raise(stream, partition, log.bounds(stream, partition).await?.end);
-        }
-    }
-    Ok(position)
 }

@@ -264,9 +264,13 @@ async fn a_log_opens_only_as_what_it_is() {
     first["copied_from"] = json!({"lineage": uuid::Uuid::from_u128(9), "control": 2, "events": 1});
     copy.append(Stream::Control, vec![Record::new("", first.to_string())]).await.unwrap();
     for (stream, found) in [(Stream::Control, 1), (Stream::Events, 2)] {
+        let half =
+            |misfit: &Misfit| matches!(misfit, Misfit::HalfCopied { found: there, copied: 3, .. } if *there == found);
         let refused = open(&copy, None, &test).await.unwrap_err();
-        assert!(matches!(refused, BootstrapError::HalfCopied { found: there, copied: 3, .. } if there == found));
-        assert!(refused.is_configuration());
+        assert!(matches!(&refused, BootstrapError::Misfit(misfit) if half(misfit)) && refused.is_configuration());
+        // A service by itself makes no log, and refuses it all the same.
+        let refused = Ingest::start(Arc::clone(&copy), Settings::new(test.clone())).await.err().unwrap();
+        assert!(matches!(&refused, StartError::Misfit(misfit) if half(misfit)) && refused.is_configuration());
         copy.append(stream, vec![Record::new("default/1", "{}")]).await.unwrap();
     }
     assert_eq!(open(&copy, None, &test).await.unwrap().copied_from.unwrap().lineage, uuid::Uuid::from_u128(9));

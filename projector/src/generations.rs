@@ -73,7 +73,7 @@ impl Generations {
     ) -> Result<Self, FoldError> {
         let share = log.join().await?;
         let (changes, owned) = (Changes::new(log.clone()), share.owned());
-        let work = Work { log, store, share, owner: Uuid::new_v4() };
+        let work = Work { log, store, share, owner: Uuid::new_v4(), held_up: Arc::default() };
         let (runners, broken) = (BTreeMap::new(), BTreeMap::new());
         let under_way = UnderWay::default();
         Ok(Self { work, clock, health, owned, runners, broken, changes, goal: None, under_way, told: None })
@@ -188,7 +188,10 @@ impl Generations {
             None => self.health.not_ready("the tables are being rebuilt from the log; /api/status shows the progress"),
             Some(live) => match self.broken.get(&live.id) {
                 Some(cause) => self.health.not_ready(format!("the tables that are read are damaged: {cause}")),
-                None => self.health.ready(),
+                None => match self.work.held_up.reason(live.id, Instant::now()) {
+                    Some(reason) => self.health.not_ready(reason),
+                    None => self.health.ready(),
+                },
             },
         }
     }

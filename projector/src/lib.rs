@@ -8,6 +8,7 @@ mod control;
 mod definitions;
 mod error;
 mod generations;
+mod held_up;
 mod membership;
 mod memory;
 mod program;
@@ -37,7 +38,7 @@ pub use start::{Parts, StartError, bind, first_record, work};
 ///
 /// Returns early only with an error that somebody must look at: a damaged log, a damaged table, a store that is ahead of
 /// its log. Whatever may pass (a busy or full disk, a store away) is waited for. The component is ready as long as there
-/// is a generation to read.
+/// is a generation to read and none of its projections is held up for seconds.
 ///
 /// # Errors
 /// See [`FoldError`].

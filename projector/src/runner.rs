@@ -13,6 +13,7 @@ use weir_store::{Generation, Store, StoreError};
 
 use crate::control::Control;
 use crate::error::FoldError;
+use crate::held_up::{HeldUp, Line};
 use crate::membership::Membership;
 use crate::timeline::Timeline;
 
@@ -21,6 +22,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a projection that reached a hold waits before it tries to go on.
 const HELD_PAUSE: Duration = Duration::from_millis(50);
+/// A projection that finds nothing to do for so long is held up by nothing.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// What every task needs.
 #[derive(Clone)]
@@ -30,6 +33,8 @@ pub(crate) struct Work {
     pub(crate) share: Arc<dyn Share>,
     /// This process, in the fences of its batches.
     pub(crate) owner: Uuid,
+    /// What of it is held up.
+    pub(crate) held_up: Arc<HeldUp>,
 }
 
 /// The tasks of one generation.
@@ -69,20 +74,21 @@ impl Runner {
     }
 
     fn take(&mut self, partition: u32, token: &CancellationToken) {
-        let Work { log, store, share, owner } = self.work.clone();
+        let Work { log, store, share, owner, held_up } = self.work.clone();
+        let line = |projection| Line::new(&held_up, self.generation.id(), partition, projection);
         let (held, kept, tables) = (log.clone(), store.clone(), self.generation.clone());
         let membership = move || {
             let (held, kept, tables) = (held.clone(), kept.clone(), tables.clone());
             async move { Membership::take_over(held, kept.as_ref(), tables, partition, owner).await }
         };
-        self.tasks.spawn(keep_on(token.clone(), share.clone(), membership));
+        self.tasks.spawn(keep_on(token.clone(), share.clone(), line(Membership::NAME), membership));
         let (held, kept, tables) = (log.clone(), store, self.generation.clone());
         let timeline = move || Timeline::take_over(held.clone(), kept.clone(), tables.clone(), partition, owner);
-        self.tasks.spawn(keep_on(token.clone(), share.clone(), timeline));
+        self.tasks.spawn(keep_on(token.clone(), share.clone(), line(Timeline::NAME), timeline));
         if partition == 0 {
             let tables = self.generation.clone();
             let control = move || Control::take_over(log.clone(), tables.clone(), owner);
-            self.tasks.spawn(keep_on(token.clone(), share, control));
+            self.tasks.spawn(keep_on(token.clone(), share, line(Control::NAME), control));
         }
     }
 
@@ -166,6 +172,7 @@ pub(crate) trait Owned: Send {
 async fn keep_on<P, T>(
     stop: CancellationToken,
     share: Arc<dyn Share>,
+    line: Line,
     mut take_over: impl FnMut() -> T,
 ) -> Result<(), FoldError>
 where
@@ -177,7 +184,7 @@ where
         let error = match take_over().await {
             Ok(mut owned) => {
                 owned.stop_at(until);
-                let ended = work_until(&stop, &mut owned, &mut pause).await;
+                let ended = work_until(&stop, &mut owned, &mut pause, &line).await;
                 match ended.and(owned.settle().await) {
                     Ok(()) => return Ok(()),
                     Err(error) => error,
@@ -194,15 +201,18 @@ where
             // Another process owns the partition. Either this one was told, or it was stopped for so long that it was
             // given up without knowing: then it may claim nothing before it is a member again.
             FoldError::Store(StoreError::Fenced { .. }) => {
+                line.goes_on();
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     () = confirmed(share.as_ref()) => {}
                 }
             }
-            FoldError::Store(StoreError::NoGeneration(_)) => {}
+            // This task is stopped soon, unless somebody took a table away from tables that are read.
+            FoldError::Store(StoreError::NoGeneration(_)) => line.held_up(&error),
             error if error.may_pass() => {
                 let cause = weir_lifecycle::causes(error);
                 tracing::warn!(projection = P::NAME, error = cause, "a projection is held up; it goes on by itself");
+                line.held_up(error);
             }
             _ => return Err(error),
         }
@@ -224,15 +234,29 @@ async fn confirmed(share: &dyn Share) {
     }
 }
 
-/// Works until it is stopped or fails; whatever succeeds makes the next pause a short one again.
-async fn work_until(stop: &CancellationToken, owned: &mut impl Owned, pause: &mut Duration) -> Result<(), FoldError> {
+/// Works until it is stopped or fails. Once it is known to go on, the next pause is a short one again: after two batches,
+/// since the first may still be under way when it returns, or when there is nothing to do.
+async fn work_until(
+    stop: &CancellationToken,
+    owned: &mut impl Owned,
+    pause: &mut Duration,
+    line: &Line,
+) -> Result<(), FoldError> {
+    let (mut worked, mut goes_on) = (false, false);
     loop {
-        tokio::select! {
+        let idle = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            waited = owned.wait() => waited?,
+            waited = owned.wait() => waited.map(|()| false)?,
+            () = tokio::time::sleep(IDLE), if !goes_on => true,
+        };
+        if !idle {
+            owned.work().await?;
         }
-        owned.work().await?;
-        *pause = FIRST_PAUSE;
+        if !goes_on && (idle || worked) {
+            (*pause, goes_on) = (FIRST_PAUSE, true);
+            line.goes_on();
+        }
+        worked = true;
     }
 }

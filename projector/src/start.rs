@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_control::{LogOpened, Misfit, State};
-use weir_event::{Clock, Stream};
-use weir_event_log::{EventLog, LogReader, OpenError, ReadError};
+use weir_event::{Clock, Position, Stream};
+use weir_event_log::{EventLog, LogReader, OpenError, ReadError, to_end};
 use weir_lifecycle::{Health, Probe, causes, keep_probing, keep_trying};
 use weir_store::{Store, StoreError};
 
@@ -83,7 +83,8 @@ impl StartError {
 /// Reads what the log is, from its first record.
 ///
 /// # Errors
-/// It can't be read, has no such record, or isn't a log of so many partitions under the system's clock.
+/// It can't be read, has no such record, or isn't what that record says: whole, of so many partitions, under the system's
+/// clock.
 pub async fn first_record(log: &dyn LogReader) -> Result<LogOpened, StartError> {
     let bounds = log.bounds(Stream::Control, 0).await?;
     let (mut state, mut next) = (State::default(), bounds.first);
@@ -95,7 +96,7 @@ pub async fn first_record(log: &dyn LogReader) -> Result<LogOpened, StartError> 
         next = chunk.next;
     }
     let opened = state.log().cloned().ok_or(Misfit::NotOpened)?;
-    opened.fits(log.partitions(Stream::Events), false)?;
+    opened.fits(&to_end(log, Position::new(opened.lineage)).await?, false)?;
     Ok(opened)
 }
 

@@ -6,13 +6,16 @@
 //! rows' hashes in 4,096 buckets by profile, so that the order of rows doesn't matter and memory doesn't grow with the
 //! tables; the rows of a bucket that differs are then looked at one by one, to name them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use tokio::time::Instant;
-use weir_event::ProfileId;
-use weir_store::{Comparison, Contents, Difference, Generation, GenerationId, Progress, Store, StoreError};
+use weir_event::{Envelope, ProfileId};
+use weir_store::{
+    Comparison, Contents, Difference, Generation, GenerationId, Progress, Store, StoreError, Table, TableRow,
+};
 
 use crate::contents::{Place, Row, visit};
 use crate::error::FoldError;
@@ -60,7 +63,13 @@ impl Task {
         if !differing.is_empty() {
             let left = look(live.contents.as_mut(), &differing, self.window).await?;
             let right = look(next.contents.as_mut(), &differing, self.window).await?;
-            found.extend(name(&left, &right));
+            let differ = differ(&left, &right);
+            let mut owners = Owners::new();
+            // Where both name one, that of the new generation counts: it was read from the log just now.
+            for contents in [live.contents.as_mut(), next.contents.as_mut()] {
+                find_owners(contents, &differ, &mut owners).await?;
+            }
+            found.extend(differ.iter().map(|key| difference(key, &owners)));
         }
         let count = found.len() as u64;
         Ok(Comparison { at: self.at, rows, found: count, differences: found.into_iter().take(NAMED).collect() })
@@ -204,7 +213,9 @@ fn differing(left: &Tables, right: &Tables) -> BTreeSet<(&'static str, usize)> {
     names.into_iter().flat_map(of).collect()
 }
 
-type Named = HashMap<(&'static str, Option<ProfileId>, Place), Bucket>;
+/// Table, profile and place.
+type Key = (&'static str, Option<ProfileId>, Place);
+type Named = HashMap<Key, Bucket>;
 
 /// The rows of some buckets, by profile.
 async fn look(
@@ -224,12 +235,41 @@ async fn look(
 }
 
 /// What two generations don't agree on.
-fn name(left: &Named, right: &Named) -> BTreeSet<Difference> {
-    let differ = left.keys().chain(right.keys()).filter(|key| left.get(*key) != right.get(*key));
-    let difference = |(table, profile, place): &(&'static str, Option<ProfileId>, Place)| Difference {
-        table: (*table).to_owned(),
-        profile_id: profile.map(|profile| profile.0),
+fn differ(left: &Named, right: &Named) -> HashSet<Key> {
+    left.keys().chain(right.keys()).filter(|key| left.get(*key) != right.get(*key)).copied().collect()
+}
+
+/// Whose the records are, by their place.
+type Owners = HashMap<Place, ProfileId>;
+
+/// Notes whose the records are that differ: a record says it itself, if it can still be read.
+async fn find_owners(
+    contents: &mut dyn Contents,
+    differ: &HashSet<Key>,
+    owners: &mut Owners,
+) -> Result<(), StoreError> {
+    let table = Table::Records;
+    if !differ.iter().any(|(of, ..)| *of == table.name()) {
+        return Ok(());
+    }
+    let mut rows = contents.rows(table);
+    while let Some(row) = rows.try_next().await? {
+        let TableRow::Record(partition, offset, record) = row else { continue };
+        let place = Place::Offset(partition, offset);
+        if differ.contains(&(table.name(), None, place))
+            && let Ok(envelope) = Envelope::parse(&record)
+        {
+            owners.insert(place, envelope.subject);
+        }
+    }
+    Ok(())
+}
+
+fn difference(&(table, profile, place): &Key, owners: &Owners) -> Difference {
+    let owner = || owners.get(&place).filter(|_| table == Table::Records.name()).copied();
+    Difference {
+        table: table.to_owned(),
+        profile_id: profile.or_else(owner).map(|profile| profile.0),
         row: place.describe(),
-    };
-    differ.map(difference).collect()
+    }
 }

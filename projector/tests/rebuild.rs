@@ -15,11 +15,11 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use weir_event::{Clock, Stream};
-use weir_event_log::{EventLog, LogAppender as _, MemoryLog, Record};
+use weir_event::{Clock, Envelope, Stream};
+use weir_event_log::{EventLog, LogAppender as _, LogReader as _, MemoryLog, Record};
 use weir_lifecycle::Health;
 use weir_projector::FoldError;
-use weir_store::{GenerationId, NotedRebuild, PgStore, Rebuild, RebuildRequest, RebuildState, Store};
+use weir_store::{Difference, GenerationId, NotedRebuild, PgStore, Rebuild, RebuildRequest, RebuildState, Store};
 use world::{Made, block_on, made, new_log, open, project, records};
 
 /// A projector that runs, and an operator who asks it.
@@ -82,6 +82,14 @@ impl House {
     async fn live(&self) -> u64 {
         self.store.live().await.unwrap().unwrap().id().0
     }
+}
+
+/// Changes a generation's file, as somebody with a database tool would.
+async fn by_hand(file: &std::path::Path, change: &str) {
+    let mut connection = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let changed = sqlx::query(AssertSqlSafe(change.to_owned())).execute(&mut connection).await.unwrap();
+    assert!(changed.rows_affected() > 0, "{change} changed nothing");
+    connection.close().await.unwrap();
 }
 
 const PROMOTE: RebuildRequest = RebuildRequest::Promote { accept_differences: false };
@@ -283,15 +291,12 @@ fn a_row_changed_by_hand_is_found_and_refuses_the_promotion() {
             let live = store.live().await.unwrap().unwrap().id();
             drop(store);
             let path = place.path().join(format!("store.db.{}{file}", live.0));
-            let mut connection = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
             // The span by its place, since the table has no rowid.
             let change = change.replace(
                 "WHERE rowid = 1",
                 "WHERE (segment, enters_at) = (SELECT max(segment), max(enters_at) FROM spans) OR true",
             );
-            let changed = sqlx::query(AssertSqlSafe(change.clone())).execute(&mut connection).await.unwrap();
-            assert!(changed.rows_affected() > 0, "{change} changed nothing");
-            connection.close().await.unwrap();
+            by_hand(&path, &change).await;
 
             let house = House::start(&log, &open(place.path()).await);
             let id = house.begin().await;
@@ -308,6 +313,40 @@ fn a_row_changed_by_hand_is_found_and_refuses_the_promotion() {
             house.stop().await;
         }
     });
+}
+
+#[test]
+fn a_record_that_differs_is_named_with_its_profile() {
+    // One that can't be read any more, one that is gone, and one that says that it is somebody else's.
+    for change in [
+        "UPDATE records SET record = unhex('00') WHERE log_offset = 7",
+        "DELETE FROM records WHERE log_offset = 7",
+        "UPDATE records SET record = (SELECT o.record FROM records o WHERE o.log_offset > 7 AND o.record <> records.record \
+         LIMIT 1) WHERE log_offset = 7",
+    ] {
+        block_on(async {
+            let (log, place) = (new_log(2).await, tempfile::tempdir().unwrap());
+            live_tables(&log, async || open(place.path()).await).await;
+            let live = open(place.path()).await.live().await.unwrap().unwrap().id();
+            by_hand(&place.path().join(format!("store.db.{}-timeline", live.0)), change).await;
+
+            let house = House::start(&log, &open(place.path()).await);
+            let id = house.begin().await;
+            let comparison = house.ask(id, RebuildRequest::Verify).await.comparison.unwrap();
+            let named: BTreeSet<_> = comparison.differences.into_iter().filter(|d| d.table == "records").collect();
+            let mut expected = BTreeSet::new();
+            for partition in 0..2 {
+                let records = log.read(Stream::Events, partition, 7, 1).await.unwrap().records;
+                let Some(record) = records.first().filter(|record| record.offset == 7) else { continue };
+                let profile_id = Some(Envelope::parse(&record.value).unwrap().subject.0);
+                let row = Some(format!("partition {partition}, offset 7"));
+                expected.insert(Difference { table: "records".to_owned(), profile_id, row });
+            }
+            assert!(!expected.is_empty());
+            assert_eq!(named, expected, "{change}");
+            house.stop().await;
+        });
+    }
 }
 
 /// The same over PostgreSQL, one change after the other on the tables that mended the one before.

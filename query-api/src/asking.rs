@@ -3,6 +3,7 @@
 //! A request is written into the rebuild's note and stands there until the leader answers it: so it outlives this
 //! process, its client, and a leader that dies half-way. What must not happen is that it is carried out long after the
 //! caller was told that nobody does: therefore a request is withdrawn, by the same compare-and-set, before that is said.
+//! When this process is stopped nobody waits here any more; the request stands, and that is what is said.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +68,7 @@ impl Pulse {
 /// Notes a new rebuild and waits until its generation is made.
 ///
 /// # Errors
-/// 409 with the leader's code; 503 `projector_away`, `tables_unavailable`.
+/// 409 with the leader's code; 503 `projector_away`, `shutting_down`, `tables_unavailable`.
 pub(crate) async fn start(api: Arc<Api>) -> Result<NotedRebuild, Problem> {
     to_the_end(async move {
         let mut noted = NotedRebuild::asked_for(Uuid::now_v7(), api.settings.clock.now().micros());
@@ -87,7 +88,8 @@ struct Twice;
 /// Notes a request and waits until it is answered. One that is the same as the one under way joins it.
 ///
 /// # Errors
-/// 404 `rebuild_not_found`; 409 `rebuild_busy`, or with the leader's code; 503 `projector_away`, `tables_unavailable`.
+/// 404 `rebuild_not_found`; 409 `rebuild_busy`, or with the leader's code; 503 `projector_away`, `shutting_down`,
+/// `tables_unavailable`.
 pub(crate) async fn ask(api: Arc<Api>, id: Uuid, request: RebuildRequest) -> Result<NotedRebuild, Problem> {
     to_the_end(async move {
         let store = api.tables.store.as_ref();
@@ -140,9 +142,14 @@ async fn answered(api: &Api, id: Uuid, request: RebuildRequest, before: u64) -> 
             tokio::time::sleep(PAUSE).await;
             changed
         };
-        if let Ok(Err(_)) = tokio::time::timeout(POLL, changed).await {
-            // The store is closed: there is nothing that could wake this any more.
-            tokio::time::sleep(POLL).await;
+        let waiting = async {
+            if let Ok(Err(_)) = tokio::time::timeout(POLL, changed).await {
+                // The store is closed: there is nothing that could wake this any more.
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        if api.settings.shutdown.run_until_cancelled(waiting).await.is_none() {
+            return Err(stopping(request));
         }
     }
 }
@@ -228,6 +235,16 @@ fn busy(other: RebuildRequest) -> Problem {
 fn away() -> Problem {
     let detail = "no projector answers; nothing was done, and nothing will be. Start a projector and ask again";
     Problem::unavailable("projector_away", detail, RETRY_AFTER)
+}
+
+/// Whatever becomes of a request that stands, this process will not see it.
+fn stopping(request: RebuildRequest) -> Problem {
+    let (what, code) = (name(request), "shutting_down");
+    let detail = format!(
+        "this process is being stopped and waits no longer. `{what}` stands: the projector goes on with it, or the next one \
+         does; GET /api/rebuilds/latest shows what comes of it, and the same request again waits for it"
+    );
+    Problem::unavailable(code, detail, RETRY_AFTER)
 }
 
 fn refusal(refused: &RebuildRefusal) -> Problem {

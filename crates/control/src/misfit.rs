@@ -1,5 +1,8 @@
 //! Whether a log is what a process takes it for.
 
+use uuid::Uuid;
+use weir_event::{Position, Stream};
+
 use crate::LogOpened;
 
 /// The log's first record says something else than what the process found or was told. Somebody must change one of them.
@@ -25,20 +28,45 @@ pub enum Misfit {
         /// What is there.
         found: u32,
     },
+    /// It is a copy that was not finished. It would be served as if it were everything, and what is written to it could
+    /// not be told from what was still to be copied.
+    #[error(
+        "the log is a copy of {of} that was not finished: it has {found} of at least {copied} records; run the same \
+         `weir log copy` again, it goes on where it was"
+    )]
+    HalfCopied {
+        /// The lineage of the log copied.
+        of: Uuid,
+        /// How many records it has, of both streams.
+        found: u64,
+        /// How many the log copied had when the copying began.
+        copied: u64,
+    },
 }
 
 impl LogOpened {
-    /// Whether the log is one of so many partitions, made under the kind of clock that the process has.
+    /// Whether a log that reaches to `end`, which has every partition, is the one that this speaks of, whole, and made
+    /// under the kind of clock that the process has.
     ///
     /// # Errors
     /// The first thing that differs.
-    pub fn fits(&self, events_partitions: u32, test_clock: bool) -> Result<(), Misfit> {
+    pub fn fits(&self, end: &Position, test_clock: bool) -> Result<(), Misfit> {
         match (self.test_clock, test_clock) {
             (true, false) => return Err(Misfit::MadeUnderTestClock),
             (false, true) => return Err(Misfit::MadeUnderSystemClock),
             _ => {}
         }
-        let (said, found) = (self.events_partitions, events_partitions);
-        if said == found { Ok(()) } else { Err(Misfit::Partitions { said, found }) }
+        let ends = |of| end.next.iter().filter(move |((stream, _), _)| *stream == of).map(|(_, next)| *next);
+        let (said, found) = (self.events_partitions, ends(Stream::Events).count() as u32);
+        if said != found {
+            return Err(Misfit::Partitions { said, found });
+        }
+        let Some(copied) = self.copied_from else { return Ok(()) };
+        let (control, events) = (ends(Stream::Control).sum::<u64>(), ends(Stream::Events).sum::<u64>());
+        if control < copied.control || events < copied.events {
+            let (found, copied_records) = (control + events, copied.control + copied.events);
+            return Err(Misfit::HalfCopied { of: copied.lineage, found, copied: copied_records });
+        }
+        Ok(())
     }
 }

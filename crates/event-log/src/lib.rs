@@ -18,7 +18,7 @@ mod url;
 pub use error::{AppendError, Cause, OpenError, ReadError, Source};
 pub use faulty::{Faults, FaultyLog};
 pub use kafka::{ClientSettings, ClientSettingsRefused, KafkaLog};
-pub use log::{EventLog, LogAppender, LogReader, OpenOptions, open};
+pub use log::{EventLog, LogAppender, LogReader, OpenOptions, open, to_end};
 pub use memory::MemoryLog;
 pub use partition::partition_of;
 pub use record::{Bounds, Chunk, LogRecord, Record};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use weir_event::Stream;
+use weir_event::{Position, Stream};
 
 use crate::{
     AppendError, Bounds, Chunk, ClientSettings, KafkaLog, LogUrl, MemoryLog, OpenError, ReadError, Record, Sharing,
@@ -64,6 +64,19 @@ pub trait LogReader: Send + Sync + 'static {
     /// # Errors
     /// [`ReadError::NoSuchPartition`], [`ReadError::Io`].
     async fn wait_beyond(&self, stream: Stream, partition: u32, offset: u64) -> Result<(), ReadError>;
+}
+
+/// Moves a position on this log to the end that every partition of every stream has now.
+///
+/// # Errors
+/// [`ReadError::Io`].
+pub async fn to_end(log: &dyn LogReader, mut position: Position) -> Result<Position, ReadError> {
+    for stream in Stream::ALL {
+        for partition in 0..log.partitions(stream) {
+            position.raise(stream, partition, log.bounds(stream, partition).await?.end);
+        }
+    }
+    Ok(position)
 }
 
 /// A log that is written and read, and whose partitions are shared out.

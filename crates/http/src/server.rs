@@ -13,7 +13,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
-use weir_lifecycle::{Exit, Failure, Health, Metrics, Signal, Supervisor, signals};
+use weir_lifecycle::{Exit, Failure, Health, Metrics, Signal, Supervisor, causes, say, signals};
 
 use crate::serve::{Routes, ServeOptions, serve};
 use crate::surface;
@@ -115,10 +115,12 @@ impl Server {
         self.serve(Router::new());
     }
 
-    /// Says on standard output that the port answers and the service has begun: the line that scripts wait for.
-    #[expect(clippy::print_stdout, reason = "the ready line is for standard output")]
+    /// Says on standard output that the port answers and the service has begun: the line that scripts wait for. Where
+    /// nobody reads it, the service goes on: its clients are elsewhere.
     pub fn say_ready(&self) {
-        println!("ready: http://{}", self.at);
+        if let Err(unsaid) = say(&format!("ready: http://{}", self.at)) {
+            tracing::warn!(cause = causes(&unsaid), "nobody hears that it is ready");
+        }
     }
 
     /// Runs until the process should end.

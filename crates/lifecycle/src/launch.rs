@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::process::ExitCode;
 
-use crate::{Config, ConfigError, Exit, Help, Program, Source, Telemetry, causes, start_logging};
+use crate::{Config, ConfigError, Exit, Help, Program, Source, Telemetry, causes, say, start_logging};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -51,7 +51,6 @@ impl<E: Into<BoxError>> From<E> for Failure {
 /// Runs a program: reads its settings (`read` notes in the configuration what is wrong with them), starts logging by
 /// [`TELEMETRY_SETTINGS`](crate::TELEMETRY_SETTINGS), which it must declare, and runs it. Then the process ends, without
 /// waiting for threads that are still at work; only what keeps it from running is answered.
-#[expect(clippy::print_stdout, reason = "help goes to standard output")]
 pub fn launch<S, R>(
     program: &Program<'_>,
     source: &Source,
@@ -64,8 +63,10 @@ where
     let mut config = match Config::load(program, source) {
         Ok(config) => config,
         Err(Help(text)) => {
-            print!("{text}");
-            return ExitCode::SUCCESS;
+            return match say(text.trim_end()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(unsaid) => ExitCode::from(unsaid.exit_code()),
+            };
         }
     };
     let settings = read(&mut config);

@@ -75,9 +75,9 @@ pub struct RebuildRefusal {
 pub struct Difference {
     /// The table.
     pub table: String,
-    /// The profile; null where the table's rows are of none.
+    /// The profile; null where the table's rows are of none, or it can't be told any more.
     pub profile_id: Option<Uuid>,
-    /// Where the rows are of no profile: which row.
+    /// Which row, where rows have a place of their own: those of no profile, and records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<String>,
 }

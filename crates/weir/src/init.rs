@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use weir_event::{Clock, Stream};
 use weir_lifecycle::settings::ALL;
-use weir_lifecycle::{Exit, Failure, Health, Program, Source, TELEMETRY_SETTINGS, launch};
+use weir_lifecycle::{Exit, Failure, Health, Program, Source, TELEMETRY_SETTINGS, launch, say};
 
 use crate::directory::Directory;
 use crate::first_start::{Begun, begin, take_log_directory};
@@ -40,9 +40,9 @@ async fn run(settings: InitSettings) -> Result<Exit, Failure> {
         signal = next_signal() => return signal,
         () = tokio::time::sleep(PATIENCE) => return Err(NOBODY.into()),
     };
-    say(&settings, &begun, &file);
+    let said = say(&words(&settings, &begun, &file));
     begun.log.close().await;
-    Ok(Exit { code: 0, running: Vec::new() })
+    Ok(Exit { code: said.map_or_else(|unsaid| unsaid.exit_code(), |()| 0), running: Vec::new() })
 }
 
 /// It waits for a log that is away, so it has to be able to be told to stop.
@@ -51,8 +51,8 @@ async fn next_signal() -> Result<Exit, Failure> {
     Ok(Exit { code: signal.map_or(1, weir_lifecycle::Signal::exit_code), running: Vec::new() })
 }
 
-#[expect(clippy::print_stdout, reason = "what was done goes to standard output")]
-fn say(settings: &InitSettings, begun: &Begun, file: &std::path::Path) {
+/// What was done.
+fn words(settings: &InitSettings, begun: &Begun, file: &std::path::Path) -> String {
     let (url, partitions) = (&settings.log.url, begun.log.partitions(Stream::Events));
     let lineage = begun.opened.lineage;
     if settings.json {
@@ -61,13 +61,12 @@ fn say(settings: &InitSettings, begun: &Begun, file: &std::path::Path) {
             "log": url.to_string(), "lineage": lineage, "partitions": partitions, "made": made,
             "workspace": "default", "keys": begun.first_keys, "keys_file": begun.first_keys.as_ref().map(|_| file),
         });
-        println!("{answer}");
-        return;
+        return answer.to_string();
     }
     let how = if begun.new_log { "made" } else { "was there" };
-    println!("log {url}: {how}, lineage {lineage}, {partitions} partitions of events.v1");
-    match &begun.first_keys {
-        Some(keys) => println!("{}", first_words::keys(keys, file)),
-        None => println!("workspace: was there, with keys of its own"),
-    }
+    let workspace = match &begun.first_keys {
+        Some(keys) => first_words::keys(keys, file),
+        None => "workspace: was there, with keys of its own".to_owned(),
+    };
+    format!("log {url}: {how}, lineage {lineage}, {partitions} partitions of events.v1\n{workspace}")
 }

@@ -11,7 +11,7 @@ use weir_event_log::OpenError;
 use weir_http::{Server, WrapOptions, bind};
 use weir_ingest::bootstrap::BootstrapError;
 use weir_ingest::{Follower, Ingest};
-use weir_lifecycle::{Exit, Failure, Program, Source, TELEMETRY_SETTINGS, launch};
+use weir_lifecycle::{Exit, Failure, Program, Source, TELEMETRY_SETTINGS, causes, launch, say};
 use weir_projector::Parts;
 use weir_query_api::{Acknowledged, QueryApi};
 
@@ -137,12 +137,14 @@ fn wrapping(settings: &Settings) -> WrapOptions {
     WrapOptions { open: settings.open, headers: settings.test_clock.then_some(clock).into_iter().collect() }
 }
 
-/// What a first start has to say, behind the ready line.
-#[expect(clippy::print_stdout, reason = "the keys are for standard output")]
+/// What a first start has to say, behind the ready line. Whoever doesn't read it finds the keys in their file.
 fn say_first_words(server: &Server, settings: &Settings, directory: &Directory, first_keys: Option<&KeysFile>) {
-    match first_keys {
-        Some(_) if settings.open => println!("\n{}", first_words::tour(server.at(), None)),
-        Some(keys) => println!("{}", first_words::first_start(keys, &directory.file("keys.json"), server.at())),
-        None => {}
+    let words = match first_keys {
+        Some(_) if settings.open => format!("\n{}", first_words::tour(server.at(), None)),
+        Some(keys) => first_words::first_start(keys, &directory.file("keys.json"), server.at()),
+        None => return,
+    };
+    if let Err(unsaid) = say(&words) {
+        tracing::warn!(cause = causes(&unsaid), "nobody hears of the first keys");
     }
 }

@@ -291,6 +291,38 @@ async fn what_nobody_carries_out_is_withdrawn() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_step_is_told_that_it_stands_when_the_process_stops() {
+    let world = world().await;
+    let settings = world.settings();
+    let shutdown = settings.shutdown.clone();
+    let (api, next) = (world.api_with(settings).await, world.api().await);
+    let ready = Arc::new(Mutex::new(false));
+    let go = ready.clone();
+    let leader = Leader::of(&world, move |rebuild, request| match request {
+        RebuildRequest::Verify if !*go.lock().unwrap() => Step::Later,
+        request => willing(rebuild, request),
+    });
+    api.post_as("operator", "/api/rebuilds", "").await;
+    let begun = Instant::now();
+    let stopping = async {
+        while show(&next).await["asked"] != "verify" {
+            tokio::task::yield_now().await;
+        }
+        shutdown.cancel();
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(ask(&api, "verify"), stopping) });
+    let (answer, ()) = answer.await.expect("it is answered");
+    answer.refused(503, "shutting_down");
+    assert!(answer.headers.contains_key("retry-after") && answer.text.contains("`verify` stands"), "{}", answer.text);
+    assert!(begun.elapsed() < Duration::from_secs(4), "not when nobody is heard of any more: {:?}", begun.elapsed());
+    // Another process waits for the same one.
+    assert_eq!(show(&next).await["asked"], "verify");
+    let (answer, ()) = tokio::join!(ask(&next, "verify"), async { *ready.lock().unwrap() = true });
+    assert_eq!(answer.ok()["state"], "verified");
+    assert_eq!(leader.asked(), [RebuildRequest::Start, RebuildRequest::Verify]);
+}
+
+#[tokio::test]
 async fn a_projector_that_is_there_may_take_its_time() {
     let world = world().await;
     let api = world.api().await;

@@ -10,10 +10,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use weir_lifecycle::{ConfigError, Source, TELEMETRY_SETTINGS, settings};
+use weir_lifecycle::{ConfigError, Source, TELEMETRY_SETTINGS, Unsaid, settings};
 
 use crate::USAGE;
 use client::{Client, Fitting};
+use show::Show;
 
 /// Customer events in, customer segments out, right to the second.
 #[derive(Parser)]
@@ -167,6 +168,9 @@ pub(crate) fn main() -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(unsaid) = error.downcast_ref::<Unsaid>() {
+                return ExitCode::from(unsaid.exit_code());
+            }
             eprintln!("weir: {}", weir_lifecycle::causes(error.as_ref()));
             let usage =
                 error.is::<client::Unusable>() || error.is::<crate::copy::Unusable>() || crate::up::is_usage(&error);
@@ -177,7 +181,7 @@ pub(crate) fn main() -> ExitCode {
 
 async fn carry_out(line: Line) -> anyhow::Result<()> {
     let client = |fitting| Client::new(&line.service, fitting);
-    let show = if line.service.json { show::json } else { show::text };
+    let show: Show = if line.service.json { show::json } else { show::text };
     let answer = match line.command {
         // They were told apart before the line was read.
         Command::Up | Command::Init => return Ok(()),
@@ -196,7 +200,7 @@ async fn carry_out(line: Line) -> anyhow::Result<()> {
         Command::Quarantine(command) => quarantine::run(&client(Fitting::Operator)?, command).await?,
         Command::Status => client(Fitting::Operator)?.get("/api/status").await?,
     };
-    show(&answer)
+    Ok(show::say(show, &answer)?)
 }
 
 async fn keys(client: &Client, command: Keys) -> anyhow::Result<Value> {

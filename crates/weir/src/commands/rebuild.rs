@@ -1,7 +1,5 @@
 //! `weir rebuild`: new tables from the log, compared with those that are read, and read when an operator says so.
 
-#![expect(clippy::print_stdout, reason = "answers go to standard output")]
-
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -12,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::Client;
-use super::show;
+use super::show::{self, Show};
 
 /// Between two looks at a rebuild that is followed.
 const LOOK: Duration = Duration::from_millis(500);
@@ -85,7 +83,8 @@ impl FromStr for Id {
 
 /// Carries it out and prints the answer. A comparison that finds differences is printed and an error all the same.
 pub(super) async fn run(client: &Client, command: Rebuild, as_json: bool) -> anyhow::Result<()> {
-    let say = if as_json { show::json } else { text };
+    let show: Show = if as_json { show::json } else { text };
+    let say = |answer: &Value| show::say(show, answer);
     match command {
         Rebuild::Start { wait } => {
             let mut started = client.post("/api/rebuilds", &json!({})).await?;
@@ -101,7 +100,7 @@ pub(super) async fn run(client: &Client, command: Rebuild, as_json: bool) -> any
             say(&rebuild)?;
             given_up(&rebuild)
         }
-        Rebuild::Status { id: Id(id), .. } => say(&client.get(&format!("/api/rebuilds/{id}")).await?),
+        Rebuild::Status { id: Id(id), .. } => Ok(say(&client.get(&format!("/api/rebuilds/{id}")).await?)?),
         Rebuild::Verify { id } => {
             let compared = step(client, &id, "verify", &json!({})).await?;
             say(&compared)?;
@@ -111,10 +110,11 @@ pub(super) async fn run(client: &Client, command: Rebuild, as_json: bool) -> any
             Ok(())
         }
         Rebuild::Promote { id, accept_differences } => {
-            say(&step(client, &id, "promote", &json!({"accept_differences": accept_differences})).await?)
+            let body = json!({"accept_differences": accept_differences});
+            Ok(say(&step(client, &id, "promote", &body).await?)?)
         }
-        Rebuild::Rollback { id } => say(&step(client, &id, "rollback", &json!({})).await?),
-        Rebuild::Abort { id } => say(&step(client, &id, "abort", &json!({})).await?),
+        Rebuild::Rollback { id } => Ok(say(&step(client, &id, "rollback", &json!({})).await?)?),
+        Rebuild::Abort { id } => Ok(say(&step(client, &id, "abort", &json!({})).await?)?),
     }
 }
 
@@ -178,7 +178,7 @@ fn pace(rebuild: &Value) -> String {
 }
 
 /// A line on where it stands, and what differs.
-fn text(rebuild: &Value) -> anyhow::Result<()> {
+fn text(rebuild: &Value) -> Vec<String> {
     let plain = |name: &str| rebuild[name].as_str().unwrap_or_default().to_owned();
     let state = plain("state");
     let found = &rebuild["differences_total"];
@@ -195,20 +195,20 @@ fn text(rebuild: &Value) -> anyhow::Result<()> {
         "rolled_back" => "rolled back: the tables from before are read".to_owned(),
         other => other.to_owned(),
     };
-    println!("rebuild {}, generation {}: {stands}", plain("id"), rebuild["generation"]);
+    let mut lines = vec![format!("rebuild {}, generation {}: {stands}", plain("id"), rebuild["generation"])];
     if !plain("reason").is_empty() {
-        println!("  {}", plain("reason"));
+        lines.push(format!("  {}", plain("reason")));
     }
     if !plain("asked").is_empty() {
-        println!("  {} is under way", plain("asked"));
+        lines.push(format!("  {} is under way", plain("asked")));
     }
     let differences = rebuild["differences"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for difference in differences.iter().take(TOLD) {
-        let whose = difference["profile_id"].as_str().or(difference["row"].as_str()).unwrap_or("-");
-        println!("  {} {whose}", difference["table"].as_str().unwrap_or("-"));
-    }
+    lines.extend(differences.iter().take(TOLD).map(|difference| {
+        let parts = ["table", "profile_id", "row"].into_iter().filter_map(|name| difference[name].as_str());
+        format!("  {}", parts.collect::<Vec<_>>().join(" "))
+    }));
     if found.as_u64().is_some_and(|found| found > TOLD as u64) {
-        println!("  …; --json has up to 1000");
+        lines.push("  …; --json has up to 1000".to_owned());
     }
-    Ok(())
+    lines
 }

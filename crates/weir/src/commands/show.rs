@@ -1,36 +1,41 @@
 //! Answers for people, and for programs.
 
-#![expect(clippy::print_stdout, reason = "answers go to standard output")]
-
 use serde_json::Value;
+use weir_lifecycle::Unsaid;
+
+/// How an answer is shown: its lines.
+pub(super) type Show = fn(&Value) -> Vec<String>;
+
+/// Says it on standard output.
+pub(super) fn say(show: Show, answer: &Value) -> Result<(), Unsaid> {
+    let lines = show(answer);
+    if lines.is_empty() { Ok(()) } else { weir_lifecycle::say(&lines.join("\n")) }
+}
 
 /// The answer as it came.
-pub(super) fn json(answer: &Value) -> anyhow::Result<()> {
-    if !answer.is_null() {
-        println!("{answer}");
-    }
-    Ok(())
+pub(super) fn json(answer: &Value) -> Vec<String> {
+    if answer.is_null() { Vec::new() } else { vec![answer.to_string()] }
 }
 
 /// Lists as lines, objects as names and values.
-pub(super) fn text(answer: &Value) -> anyhow::Result<()> {
-    let Some(fields) = answer.as_object() else {
-        if answer.is_null() {
-            println!("done");
-        }
-        return Ok(());
+pub(super) fn text(answer: &Value) -> Vec<String> {
+    let fields = match answer {
+        Value::Object(fields) => fields,
+        Value::Null => return vec!["done".to_owned()],
+        _ => return Vec::new(),
     };
+    let mut lines = Vec::new();
     for (name, value) in fields {
         match value {
             Value::Array(rows) if rows.iter().any(Value::is_object) => {
-                println!("{name}:");
-                rows.iter().for_each(|row| println!("  {}", line(row)));
+                lines.push(format!("{name}:"));
+                lines.extend(rows.iter().map(|row| format!("  {}", line(row))));
             }
-            Value::Object(_) => println!("{name}: {value}"),
-            value => println!("{name}: {}", plain(value)),
+            Value::Object(_) => lines.push(format!("{name}: {value}")),
+            value => lines.push(format!("{name}: {}", plain(value))),
         }
     }
-    Ok(())
+    lines
 }
 
 fn line(row: &Value) -> String {

@@ -1,7 +1,8 @@
 //! Changes of sums that wait, and when they are added to their rows.
 //!
-//! Each batch leaves beside the sums what it adds to them. A batch that finds enough of it there adds it up, whoever left
-//! it, in its own transaction. Where several processes write, one of them does so at a time, and the others go on without.
+//! Each batch leaves beside the sums what it adds to them. When it was enough, all that is there is added up, whoever left
+//! it, in one transaction, by one process at a time. Those that wait for it find little left to do, and so nothing stays behind
+//! when the last batch has come.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use crate::baskets::{DaysChanges, DaysKey, DaysRow};
 /// Bytes of changes at which they are added to rows, at least: a reader gets through as many in a millisecond.
 const MERGED_AT: usize = 256 << 10;
 /// And at least this part of what was written the last time, however many products there are.
-const PART: usize = 16;
+const PART: usize = 32;
 /// Bytes of changes that are added up at once: in memory they take many times as much.
 const AT_ONCE: usize = 4 << 20;
 /// Rows that are read and written at once.
@@ -42,10 +43,21 @@ impl Unmerged {
         bytes > 0 && waiting >= self.due.load(Ordering::Relaxed)
     }
 
-    /// They were added to rows, which have so many bytes.
+    /// Whether it is still time; then it is for the caller to merge, and what is written from now on counts anew.
+    pub(crate) fn take(&self) -> bool {
+        let due = self.due.load(Ordering::Relaxed);
+        let taken = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| (bytes >= due).then_some(0));
+        taken.is_ok()
+    }
+
+    /// Changes were added to rows, which have so many bytes.
     pub(crate) fn merged(&self, written: usize) {
-        self.bytes.store(0, Ordering::Relaxed);
         self.due.store(MERGED_AT.max(written / PART), Ordering::Relaxed);
+    }
+
+    /// They were not, after all.
+    pub(crate) fn failed(&self) {
+        self.bytes.fetch_add(self.due.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use weir_event::Decimal;
 use weir_event::codec::Damaged;
 
@@ -22,7 +23,7 @@ pub struct Sums {
     /// How much went out, in billionths.
     pub quantity: i128,
     /// By the number of the currency (0 is none): how many have a value, and what it comes to in billionths.
-    amounts: Vec<(usize, i64, i128)>,
+    amounts: SmallVec<[(usize, i64, i128); 1]>,
 }
 
 impl Sums {

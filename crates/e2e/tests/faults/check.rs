@@ -7,6 +7,7 @@ use serde_json::json;
 use weir_e2e::history::Seeded;
 use weir_e2e::oracle::{Oracle, WorkspaceOracle, builtin, instant};
 
+use crate::basket_checker::compare_rows;
 use crate::caller::Shop;
 use crate::checker::{Expected, Plan, compare, same, scores};
 use crate::fleet::Fleet;
@@ -15,6 +16,9 @@ use crate::load::Ledger;
 
 /// How many days an id sent again is a repeat.
 const DEDUP_WINDOW: i64 = 28 * instant::DAY;
+
+/// Baskets that are looked at in a round; of removals, all are.
+const BASKETS: usize = 60;
 
 /// What there was to look at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,7 +63,8 @@ pub async fn check(fleet: &Fleet, ledger: &Ledger, rng: &mut Seeded) -> Result<C
 
     let expected = Expected::new(shop, &definitions, &scores(&[("points", builtin::POINTS)])?)?;
     let (instants, profiles) = (expected.edges(rng, 8), expected.some_profiles(rng, 12));
-    let answers = compare(&fleet.shop, &expected, &Plan { instants, profiles, page: 400 }).await?;
+    let mut answers = compare(&fleet.shop, &expected, &Plan { instants, profiles, page: 400 }).await?;
+    answers += compare_rows(&fleet.shop, shop, BASKETS, rng).await?;
     Ok(Checked {
         records: records.iter().map(Vec::len).sum(),
         acknowledged: ledger.acknowledged.len(),

@@ -20,7 +20,16 @@ use crate::fleet::now;
 const WRITERS: u64 = 3;
 /// Many profiles with few events each: the oracle's work grows with the square of a profile's events.
 pub const USERS: u32 = 1_200;
-const NAMES: [&str; 5] = ["LOGIN", "PURCHASE", "cart.added", "order.completed", "product.viewed"];
+const NAMES: [&str; 8] = [
+    "LOGIN",
+    "PURCHASE",
+    "cart.added",
+    "cart.added",
+    "cart.removed",
+    "cart.updated",
+    "order.completed",
+    "product.viewed",
+];
 /// Windows as short as a round, so that members come and go in it.
 const DEFINITIONS: [&str; 6] = [
     r#"{"when":{"event":"product.viewed","at_least":2,"within":"30s"}}"#,
@@ -185,6 +194,12 @@ impl Writer {
             // A name that is not a producer's, and refused.
             11 => item["name"] = "profile.erased".into(),
             12..30 => item["properties"] = json!({"price": rng.random_range(0..100), "text": "né\u{301}\u{1f600}"}),
+            // Mostly something that baskets are folded from, if the name is one of theirs.
+            30..90 => {
+                let currency = ["EUR", "USD"].choose(rng);
+                item["properties"] = json!({"product_id": format!("p{}", rng.random_range(0..2)),
+                    "quantity": rng.random_range(0..4), "price": rng.random_range(0..100), "currency": currency});
+            }
             _ => {}
         }
         item

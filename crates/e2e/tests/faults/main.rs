@@ -3,6 +3,9 @@
 //!
 //! The servers are stopped and killed here, so they are not those of the other tests, and one test runs at a time.
 
+#[path = "../e2e/basket_checker.rs"]
+#[allow(dead_code, reason = "the other test program needs the rest")]
+mod basket_checker;
 #[path = "../e2e/caller.rs"]
 #[allow(dead_code, reason = "the other test program needs the rest")]
 mod caller;

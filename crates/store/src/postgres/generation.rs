@@ -80,13 +80,15 @@ pub(super) struct PgGeneration {
     statements: Arc<Statements>,
     links: Links,
     unmerged: Unmerged,
+    /// Of several partitions one at a time.
+    merging: tokio::sync::Mutex<()>,
 }
 
 impl PgGeneration {
     pub(super) fn new(store: &Schema, info: GenerationInfo, links: Links) -> Self {
         let schema = store.of_generation(info.id);
         let statements = Arc::new(Statements::new(&schema));
-        Self { info, schema, statements, links, unmerged: Unmerged::new() }
+        Self { info, schema, statements, links, unmerged: Unmerged::new(), merging: tokio::sync::Mutex::default() }
     }
 
     fn failed(&self, what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
@@ -119,6 +121,21 @@ impl PgGeneration {
         session.commit().await.map_err(self.failed("committing a batch"))?;
         self.links.changes.send_modify(|n| *n += 1);
         Ok(())
+    }
+
+    /// Adds up what batches add to sums. The batch is committed, whatever becomes of it: it is tried again after the next.
+    async fn merge(&self) {
+        let _turn = self.merging.lock().await;
+        if !self.unmerged.take() {
+            return;
+        }
+        match self.statements.baskets.days.merge(&self.links.writers).await {
+            Ok(written) => self.unmerged.merged(written),
+            Err(error) => {
+                self.unmerged.failed();
+                tracing::warn!(%error, "what batches add to sums of removals waits, and is tried again after the next one");
+            }
+        }
     }
 
     /// Begins a view, and answers the positions in it.
@@ -265,9 +282,13 @@ impl TableWriter for PgGeneration {
         let written = self.statements.baskets.commit(&mut session, fence, &batch.baskets).await;
         written.map_err(self.failed("writing baskets"))?;
         let days = &self.statements.baskets.days;
-        let written = days.commit(&mut session, &self.unmerged, fence, &batch.baskets.days).await;
+        let written = days.commit(&mut session, fence, &batch.baskets.days).await;
         written.map_err(self.failed("writing sums of removals"))?;
-        self.commit(session).await
+        self.commit(session).await?;
+        if self.unmerged.add(&batch.baskets.days) {
+            self.merge().await;
+        }
+        Ok(())
     }
 
     async fn not_admitted(&self, partition: u32, from: u64, to: u64) -> Result<Vec<u64>, StoreError> {

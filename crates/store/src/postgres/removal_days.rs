@@ -1,5 +1,7 @@
 //! Sums of removals by stretches of days, and what waits to be added to them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlSafeStr as _};
@@ -7,11 +9,11 @@ use weir_basket::days;
 
 use super::rows::{column, delete};
 use super::schema::{Schema, Text};
-use super::sessions::{Bound, Session};
+use super::sessions::{Bound, Session, Sessions};
 use crate::baskets::{DaysChanges, DaysKey, DaysRow};
 use crate::error::StoreError;
 use crate::model::Fence;
-use crate::removal_days::{Tables, Unmerged, WaitingKey, merge};
+use crate::removal_days::{Tables, WaitingKey, merge};
 
 pub(super) struct Statements {
     pub(super) rows: Text,
@@ -21,7 +23,7 @@ pub(super) struct Statements {
     all_waiting: Text,
     pub(super) waiting: Text,
     pub(super) forget: Text,
-    /// Whether nobody else adds up what waits; then nobody does until the transaction ends.
+    /// Begins a transaction within which nobody else adds up what waits.
     alone: Text,
     /// The sums of stretches.
     pub(super) stretches: Text,
@@ -68,8 +70,10 @@ impl Statements {
                 "$1::bigint[], $2::integer[], $3::bigint[]",
                 &["workspace", "partition", "next"],
             ),
+            // A process that is stopped in its midst is waited for no longer than that.
             alone: schema.text(&format!(
-                "SELECT pg_try_advisory_xact_lock(hashtextextended('weir removal_days {}', 0))",
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '500ms';
+                 SELECT pg_advisory_xact_lock(hashtextextended('weir removal_days {}', 0))",
                 schema.name()
             )),
             stretches: schema.text(
@@ -82,11 +86,10 @@ impl Statements {
         }
     }
 
-    /// Writes what a batch adds to sums, and adds up what waits if it is time.
+    /// Writes what a batch adds to sums.
     pub(super) async fn commit(
         &self,
         session: &mut Session,
-        unmerged: &Unmerged,
         fence: Fence,
         days: &[DaysChanges],
     ) -> Result<(), sqlx::Error> {
@@ -100,15 +103,15 @@ impl Statements {
             .bind(fence.partition.cast_signed())
             .bind(fence.next.cast_signed())
             .bind(column(days, |row| row.changes.as_slice()));
-        session.execute(query).await?;
-        if !unmerged.add(days) {
-            return Ok(());
-        }
-        let alone = session.row(self.alone.query()).await?.is_some_and(|row| row.get(0));
-        if alone {
-            unmerged.merged(merge(&mut Within { statements: self, session }).await?);
-        }
-        Ok(())
+        session.execute(query).await.map(drop)
+    }
+
+    /// Adds up what waits; answers how many bytes the rows have then.
+    pub(super) async fn merge(&self, writers: &Arc<Sessions>) -> Result<usize, sqlx::Error> {
+        let (mut session, _) = writers.begin(&self.alone).await?;
+        let written = merge(&mut Within { statements: self, session: &mut session }).await?;
+        session.commit().await?;
+        Ok(written)
     }
 
     /// Asks for the sums of stretches.
@@ -122,7 +125,7 @@ impl Statements {
     }
 }
 
-/// Within the batch's transaction, and alone: each statement sees what those before it committed.
+/// Alone: each statement sees what those who were alone before committed.
 struct Within<'s> {
     statements: &'s Statements,
     session: &'s mut Session,

@@ -18,6 +18,9 @@ const SCHEMA_VERSION: i64 = 4;
 const APPLICATION_ID: i64 = 0x5765_6954;
 
 const READERS: u32 = 8;
+/// Rows that a reader's thread may be ahead: where it has to wait for each row to be taken, handing over costs more than
+/// reading.
+const ROWS_AHEAD: usize = 512;
 /// The write-ahead log goes into its file at so many pages (64 MiB).
 const CHECKPOINT_PAGES: &str = "4096";
 /// Bytes of a page: with rows that wait for others of their page, larger pages were measured better (README).
@@ -106,7 +109,10 @@ impl File {
             Schema::Ours => {}
             Schema::Other => return Ok(None),
         }
-        let reading = options(path, SqliteSynchronous::Normal, 32).create_if_missing(false).pragma("query_only", "ON");
+        let reading = options(path, SqliteSynchronous::Normal, 32)
+            .create_if_missing(false)
+            .row_buffer_size(ROWS_AHEAD)
+            .pragma("query_only", "ON");
         let readers = pool(READERS).connect_with(reading).await.map_err(failed)?;
         Ok(Some(Self { writer, readers }))
     }

@@ -60,9 +60,11 @@ pub(super) async fn write(
         query.bind(row.changes.clone())
     });
     written.await?;
-    if unmerged.add(days) {
-        unmerged.merged(merge(&mut Within(connection)).await?);
+    if !unmerged.add(days) || !unmerged.take() {
+        return Ok(());
     }
+    let merged = merge(&mut Within(connection)).await;
+    unmerged.merged(merged.inspect_err(|_| unmerged.failed())?);
     Ok(())
 }
 

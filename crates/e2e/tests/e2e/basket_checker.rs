@@ -35,7 +35,7 @@ pub async fn compare_rows(shop: &Shop, oracle: &WorkspaceOracle, baskets: usize,
     let checked = Checked { read: &shop.read, oracle, removals: &removals };
     let mut equal = checked.baskets(baskets, rng).await?;
     for _ in 0..10 {
-        let listed = checked.listed(rng)?;
+        let listed = checked.listed(rng);
         checked.list(rng, &listed).await?;
         equal += 1;
     }
@@ -128,15 +128,15 @@ impl Checked<'_> {
     }
 
     /// Removals by some of the filters.
-    fn listed(&self, rng: &mut StdRng) -> Result<Listed> {
+    fn listed(&self, rng: &mut StdRng) -> Listed {
         let kind = [Bounds::None, Bounds::None, Bounds::Days, Bounds::Instants][rng.random_range(0..4)];
         let (mut query, bounds) = self.bounds(rng, kind);
         let (status, only) = STATUS[rng.random_range(0..STATUS.len())];
         query.extend((!status.is_empty()).then(|| format!("status={status}")));
-        let some = self.removals.choose(rng).context("nothing was removed")?;
-        let product = rng.random_bool(0.4).then_some(&some.product);
+        let some = self.removals.choose(rng);
+        let product = some.map(|some| &some.product).filter(|_| rng.random_bool(0.4));
         query.extend(product.map(|product| format!("product_id={}", encoded(product))));
-        let profile = rng.random_bool(0.3).then_some(some.profile);
+        let profile = some.map(|some| some.profile).filter(|_| rng.random_bool(0.3));
         query.extend(profile.map(|profile| format!("profile_id={profile}")));
         let wanted = |removal: &&RemovalView<'_>| {
             only.has(removal)
@@ -145,7 +145,7 @@ impl Checked<'_> {
                 && profile.is_none_or(|profile| profile == removal.profile)
         };
         let rows = self.removals.iter().filter(wanted).map(|removal| self.removal(removal)).collect();
-        Ok(Listed { query, rows })
+        Listed { query, rows }
     }
 
     fn removal(&self, removal: &RemovalView<'_>) -> Json {

@@ -25,6 +25,7 @@ const SORTS: [(&str, Sort); 4] =
 /// Compares all of it; answers how many answers were equal. Time stands still.
 pub async fn compare(shop: &Shop, oracle: &WorkspaceOracle, rng: &mut StdRng) -> Result<usize> {
     let removals = oracle.removals();
+    ensure!(!removals.is_empty(), "nothing was removed");
     let checked = Checked { read: &shop.read, oracle, removals: &removals };
     Ok(compare_rows(shop, oracle, usize::MAX, rng).await? + checked.members(rng).await?)
 }

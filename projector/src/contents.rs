@@ -278,8 +278,9 @@ fn changes(partition: u32, next: u64, row: &DaysChanges, each: &mut (impl FnMut(
 /// A number among sums; such rows are counted by removals, each on its day.
 fn number(key: DaysKey, name: &[u8], n: i128) -> Row {
     let place = key.place;
-    let parts: [&[u8]; 4] =
-        [&key.workspace.to_be_bytes(), &[place.level, place.bucket], &place.number.to_be_bytes(), name];
+    let (workspace, level) = (key.workspace.to_be_bytes(), place.level.to_be_bytes());
+    let (number, bucket) = (place.number.to_be_bytes(), place.bucket.to_be_bytes());
+    let parts: [&[u8]; 5] = [&workspace, &level, &number, &bucket, name];
     // An odd factor: none but zero comes to nothing.
     let digest = (digest(&parts) | 1).wrapping_mul(n.cast_unsigned());
     let is_counted = place.level == 0 && days::counts_removals(name);

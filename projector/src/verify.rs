@@ -236,7 +236,9 @@ async fn look(
 
 /// What two generations don't agree on.
 fn differ(left: &Named, right: &Named) -> HashSet<Key> {
-    left.keys().chain(right.keys()).filter(|key| left.get(*key) != right.get(*key)).copied().collect()
+    // Numbers that come to nothing, with what waits to be taken away from them, are as good as none.
+    let of = |named: &Named, key| named.get(key).copied().unwrap_or_default();
+    left.keys().chain(right.keys()).filter(|key| of(left, key) != of(right, key)).copied().collect()
 }
 
 /// Whose the records are, by their place.
@@ -271,5 +273,19 @@ fn difference(&(table, profile, place): &Key, owners: &Owners) -> Difference {
         table: table.to_owned(),
         profile_id: profile.or_else(owner).map(|profile| profile.0),
         row: place.describe(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_to_nothing_is_as_good_as_nothing() {
+        let key = |offset| ("records", None, Place::Offset(0, offset));
+        let left: Named = [(key(1), Bucket::default()), (key(2), Bucket { rows: 1, sum: 0 })].into();
+        assert_eq!(differ(&left, &Named::new()), HashSet::from([key(2)]));
+        assert_eq!(differ(&Named::new(), &left), HashSet::from([key(2)]));
+        assert_eq!(differ(&left, &left), HashSet::new());
     }
 }

@@ -275,6 +275,7 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("-timeline", "removals", "DELETE FROM removals WHERE place = (SELECT min(place) FROM removals)"),
     ("-timeline", "removal_days", "UPDATE removal_days SET sums = unhex(hex(sums) || '00')"),
     ("-timeline", "removal_days", "UPDATE removal_days SET number = number + 1 WHERE level = 7"),
+    ("-timeline", "removal_days", "UPDATE removal_days SET bucket = bucket - 300, level = level + 300 WHERE level = 0"),
     ("-timeline", "removal_days", "UPDATE removal_days_new SET changes = unhex(hex(changes) || '00')"),
     ("-timeline", "removal_days", "DELETE FROM removal_days_new"),
     ("-timeline", "removal_days", "DELETE FROM removal_days WHERE bucket = (SELECT min(bucket) FROM removal_days)"),
@@ -367,6 +368,7 @@ const POSTGRES_CHANGES: &[(&str, &str)] = &[
     ("removals", "UPDATE removals SET removal = removal || '\\x00'"),
     ("removal_days", "UPDATE removal_days SET sums = sums || '\\x00' WHERE level = 2"),
     ("removal_days", "UPDATE removal_days SET number = number + 1 WHERE level = 7"),
+    ("removal_days", "UPDATE removal_days SET bucket = bucket - 300, level = level + 300 WHERE level = 0"),
     ("removal_days", "DELETE FROM removal_days WHERE bucket = (SELECT min(bucket) FROM removal_days)"),
     ("basket_counts", "UPDATE basket_counts SET n = n - 1"),
 ];

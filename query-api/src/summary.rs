@@ -130,7 +130,6 @@ async fn summary(timeline: &mut dyn TimelineView, range: &RemovalRange) -> Resul
         while let Some(row) = sums.try_next().await.map_err(failure::store)? {
             summary.add(&row).map_err(failure::damaged)?;
         }
-        drop(sums);
         return Ok(summary);
     }
     let (mut range, mut profiles) = (range.clone(), HashMap::<String, HashSet<ProfileId>>::new());

@@ -46,7 +46,7 @@ pub fn day_of(at: i64) -> i32 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretches {
     /// Which of [`LENGTHS`] each has.
-    pub level: u8,
+    pub level: i32,
     /// Which: their days divided by their length.
     pub numbers: Range<i32>,
 }
@@ -57,7 +57,7 @@ pub fn cover(days: Range<i32>) -> Vec<Stretches> {
     let (mut from, mut to) = (days.start, days.end);
     for (level, length) in (0..).zip(LENGTHS) {
         // How many of them make one of the next level.
-        let count = LENGTHS.get(usize::from(level) + 1).map_or(1, |next| next / length);
+        let count = length_of(level + 1).map_or(1, |next| next / length);
         let up = from.div_euclid(count) + i32::from(from.rem_euclid(count) != 0);
         let down = to.div_euclid(count);
         if count == 1 || up >= down {
@@ -72,35 +72,39 @@ pub fn cover(days: Range<i32>) -> Vec<Stretches> {
     found
 }
 
-/// Names a row of sums.
+fn length_of(level: i32) -> Option<i32> {
+    LENGTHS.get(usize::try_from(level).ok()?).copied()
+}
+
+/// Names a row of sums. Wider than it need be: a row whose key was changed by hand can still be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// Which of [`LENGTHS`] its stretch has.
-    pub level: u8,
+    pub level: i32,
     /// Which of that length: its days divided by the length.
     pub number: i32,
     /// Which share of the products.
-    pub bucket: u8,
+    pub bucket: i32,
 }
 
 impl Place {
-    /// The days that it sums up.
+    /// The days that it sums up; none, if there is no such level.
     pub fn days(self) -> Range<i32> {
-        let length = LENGTHS.get(usize::from(self.level)).copied().unwrap_or(0);
+        let length = length_of(self.level).unwrap_or(0);
         let from = self.number.saturating_mul(length);
         from..from.saturating_add(length)
     }
 
     /// Where a day of a share of products is summed up.
-    fn all(day: i32, bucket: u8) -> impl Iterator<Item = Self> {
-        let place = move |(level, length): (u8, i32)| Self { level, number: day.div_euclid(length), bucket };
+    fn all(day: i32, bucket: i32) -> impl Iterator<Item = Self> {
+        let place = move |(level, length): (i32, i32)| Self { level, number: day.div_euclid(length), bucket };
         (0..).zip(LENGTHS).map(place)
     }
 }
 
 /// The share of a product. The same on every machine: it is in tables.
-fn bucket(product: &str) -> u8 {
-    Sha256::digest(product.as_bytes())[0] % BUCKETS
+fn bucket(product: &str) -> i32 {
+    (Sha256::digest(product.as_bytes())[0] % BUCKETS).into()
 }
 
 /// What is to be added to sums, by product and day.

@@ -77,7 +77,7 @@ pub struct BasketBatch {
     pub gone: Vec<RemovalKey>,
     /// Removals that are new or others.
     pub removals: Vec<RemovalRow>,
-    /// What is to be added to sums, by workspace. It waits beside them, and a later batch adds it.
+    /// What is to be added to sums, by workspace. It waits beside them until there is enough of it.
     pub days: Vec<DaysChanges>,
     /// What to add to counts.
     pub counts: Vec<CountRow>,

@@ -22,18 +22,18 @@ CREATE INDEX removals_by_product ON removals (workspace, product, draft, place, 
 
 -- The same added up by product (weir_basket::days): a row holds a stretch of days and a share of the products.
 CREATE TABLE removal_days (
-  workspace bigint   NOT NULL,
-  level     smallint NOT NULL,  -- how long the stretch is (weir_basket::days::LENGTHS)
-  number    integer  NOT NULL,  -- which: its days divided by their length
-  bucket    smallint NOT NULL,  -- which share of the products
-  sums      bytea    NOT NULL,
+  workspace bigint  NOT NULL,
+  level     integer NOT NULL,   -- how long the stretch is (weir_basket::days::LENGTHS)
+  number    integer NOT NULL,   -- which: its days divided by their length
+  bucket    integer NOT NULL,   -- which share of the products
+  sums      bytea   NOT NULL,
   PRIMARY KEY (workspace, level, number, bucket)
 ) WITH (fillfactor = 70, toast_tuple_target = 8160, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.05);
 -- Read as a whole and often: unpacking them, or having them elsewhere, would take longer than reading.
 ALTER TABLE removal_days ALTER COLUMN sums SET STORAGE EXTERNAL;
 
--- What batches have to add to those rows. It waits until there is enough of it: so no projector waits for another one, and
--- rows aren't written with every batch.
+-- What batches have to add to those rows. It waits until there is enough of it: so a batch writes a row of its own, whoever
+-- else writes, instead of hundreds that all write.
 CREATE TABLE removal_days_new (
   workspace bigint  NOT NULL,
   partition integer NOT NULL,

@@ -150,7 +150,7 @@ async fn read(server: &Server, options: &Options, end: i64, report: &mut Report)
     let profile = page["items"][0]["profile_id"].as_str().context("no removal is listed")?.to_owned();
     let far = far(&mut connection, key, options.removals / 2).await?;
     let day = |days: i64| Timestamp::from_micros(end - days * DAY).to_string();
-    let month = i64::try_from(options.days)?;
+    let (month, of_month) = (i64::try_from(options.days)?, format!("summary of the last {} days", options.days));
     for (name, path) in [
         ("first page of 100", LIST.to_owned()),
         ("first page of 100, drafts", format!("{LIST}?status=draft")),
@@ -160,7 +160,7 @@ async fn read(server: &Server, options: &Options, end: i64, report: &mut Report)
         ("a profile's basket", format!("/api/profiles/{profile}/basket")),
         ("summary of a day", format!("{LIST}/summary?from={}&to={}", day(1), day(0))),
         ("summary of a week, by profiles", format!("{LIST}/summary?sort=profiles&from={}&to={}", day(7), day(0))),
-        ("summary of all days", format!("{LIST}/summary?from={}&to={}", day(month), day(0))),
+        (&of_month, format!("{LIST}/summary?from={}&to={}", day(month), day(0))),
         ("summary of all, drafts, by value", format!("{LIST}/summary?sort=value&status=draft")),
     ] {
         ask(&mut connection, key, name, &path, options.requests, report).await?;

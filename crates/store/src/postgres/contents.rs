@@ -132,7 +132,7 @@ fn read(table: Table, row: &PgRow) -> Result<TableRow, StoreError> {
             let changes = DaysChanges { workspace: unsigned(0), changes: row.get(3) };
             TableRow::RemovalDaysNew(partition(1), unsigned(2), changes)
         }
-        Table::RemovalDays => TableRow::RemovalDays(removal_days::row(row)?),
+        Table::RemovalDays => TableRow::RemovalDays(removal_days::row(row)),
         Table::NotAdmitted => TableRow::NotAdmitted(partition(0), unsigned(1)),
         Table::Quarantine => TableRow::Quarantined(quarantined(row)?),
         Table::Records => TableRow::Record(partition(0), unsigned(1), row.get(2)),

@@ -11,7 +11,6 @@ use super::rows::{column, delete};
 use super::schema::{Schema, Text};
 use super::sessions::{Bound, Session, Sessions};
 use crate::baskets::{DaysChanges, DaysKey, DaysRow};
-use crate::error::StoreError;
 use crate::model::Fence;
 use crate::removal_days::{Tables, WaitingKey, merge};
 
@@ -35,7 +34,7 @@ impl Statements {
         Self {
             rows: schema.text(
                 "SELECT d.workspace, d.level, d.number, d.bucket, d.sums
-                 FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[])
+                 FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[])
                    AS k (workspace, level, number, bucket) CROSS JOIN LATERAL
                    (SELECT * FROM @removal_days d WHERE d.workspace = k.workspace AND d.level = k.level
                       AND d.number = k.number AND d.bucket = k.bucket OFFSET 0) AS d",
@@ -43,12 +42,12 @@ impl Statements {
             gone: delete(
                 schema,
                 "@removal_days",
-                "$1::bigint[], $2::smallint[], $3::integer[], $4::smallint[]",
+                "$1::bigint[], $2::integer[], $3::integer[], $4::integer[]",
                 &["workspace", "level", "number", "bucket"],
             ),
             write: schema.text(
                 "INSERT INTO @removal_days (workspace, level, number, bucket, sums)
-                 SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::bytea[])
+                 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::bytea[])
                  ON CONFLICT (workspace, level, number, bucket) DO UPDATE SET sums = excluded.sums",
             ),
             wait: schema.text(
@@ -77,7 +76,7 @@ impl Statements {
                 schema.name()
             )),
             stretches: schema.text(
-                "SELECT d.sums FROM unnest($2::smallint[], $3::integer[], $4::integer[]) AS k (level, first, past)
+                "SELECT d.sums FROM unnest($2::integer[], $3::integer[], $4::integer[]) AS k (level, first, past)
                  CROSS JOIN LATERAL
                    (SELECT sums FROM @removal_days d WHERE d.workspace = $1 AND d.level = k.level
                       AND d.number >= k.first AND d.number < k.past OFFSET 0) AS d",
@@ -119,7 +118,7 @@ impl Statements {
         self.stretches
             .query()
             .bind(workspace.cast_signed())
-            .bind(column(stretches, |of| i16::from(of.level)))
+            .bind(column(stretches, |of| of.level))
             .bind(column(stretches, |of| of.numbers.start))
             .bind(column(stretches, |of| of.numbers.end))
     }
@@ -157,7 +156,7 @@ impl Tables for Within<'_> {
 
     async fn rows(&mut self, keys: &[DaysKey]) -> Result<Vec<DaysRow>, sqlx::Error> {
         let rows = self.session.rows(days_keys(&self.statements.rows, keys, |key| key)).await?;
-        rows.iter().map(|found| row(found).map_err(|e| sqlx::Error::Decode(e.into()))).collect()
+        Ok(rows.iter().map(row).collect())
     }
 
     async fn write(&mut self, rows: &[DaysRow]) -> Result<(), sqlx::Error> {
@@ -190,16 +189,13 @@ fn days_keys<R>(statement: &Text, rows: &[R], key: impl Fn(&R) -> &DaysKey) -> B
     statement
         .query()
         .bind(column(rows, |row| key(row).workspace.cast_signed()))
-        .bind(column(rows, |row| i16::from(key(row).place.level)))
+        .bind(column(rows, |row| key(row).place.level))
         .bind(column(rows, |row| key(row).place.number))
-        .bind(column(rows, |row| i16::from(key(row).place.bucket)))
+        .bind(column(rows, |row| key(row).place.bucket))
 }
 
 /// Sums from the columns workspace, level, number, bucket and sums.
-pub(super) fn row(row: &PgRow) -> Result<DaysRow, StoreError> {
-    let small = |column| {
-        u8::try_from(row.get::<i16, _>(column)).map_err(|_| StoreError::Damaged("sums of an unknown stretch or share"))
-    };
-    let place = days::Place { level: small(1)?, number: row.get(2), bucket: small(3)? };
-    Ok(DaysRow { key: DaysKey { workspace: row.get::<i64, _>(0).cast_unsigned(), place }, sums: row.get(4) })
+pub(super) fn row(row: &PgRow) -> DaysRow {
+    let place = days::Place { level: row.get(1), number: row.get(2), bucket: row.get(3) };
+    DaysRow { key: DaysKey { workspace: row.get::<i64, _>(0).cast_unsigned(), place }, sums: row.get(4) }
 }

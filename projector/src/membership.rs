@@ -74,37 +74,56 @@ impl Membership {
         tokio::spawn(async move { log.read(Stream::Events, partition, from, LIVE_BYTES).await })
     }
 
-    /// Folds what there is, up to a size that depends on how much is left behind it; nothing if there is nothing.
+    /// Folds what there is, and what comes while the batch before is written, up to a size; nothing if there is nothing.
     async fn gather(&mut self) -> Result<Option<Finished>, FoldError> {
-        let started = Instant::now();
+        let (started, mut waited) = (Instant::now(), Duration::ZERO);
         let mut batch = Batch::new(self.partition, self.window);
         let (mut next, mut bytes, mut count) = (self.next, 0, 0);
         let mut ahead = None;
-        let more = loop {
+        while bytes < self.full {
             let mut chunk = match ahead.take() {
                 Some(reading) => joined(reading).await?,
                 None => self.log.read(Stream::Events, self.partition, next, LIVE_BYTES).await?,
             };
             let read: usize = chunk.records.iter().map(|record| record.value.len()).sum();
             bytes += read;
-            let (more, full) = (read >= LIVE_BYTES / 2, bytes >= self.full);
-            if more && !full {
+            let more = read >= LIVE_BYTES / 2;
+            if more && bytes < self.full {
                 ahead = Some(self.read_ahead(chunk.next));
             }
             chunk.records.retain(|record| record.offset < self.until.offset);
-            let Some(last) = chunk.records.last() else { break false };
+            let Some(last) = chunk.records.last() else { break };
             (next, count) = (last.offset + 1, count + chunk.records.len());
             self.fold(&mut batch, &chunk.records).await?;
-            if !more || full {
-                break more;
+            let idle = Instant::now();
+            if !more && !self.came_meanwhile(next).await? {
+                break;
             }
-        };
+            waited += idle.elapsed();
+        }
         if next == self.next {
             return Ok(None);
         }
         let (fence, rows) = batch.finish(&mut self.memory, self.owner, self.next, next)?;
-        histogram!("weir_projector_fold_seconds").record(started.elapsed().as_secs_f64());
-        Ok(Some(Finished { fence, rows, records: count, more }))
+        histogram!("weir_projector_fold_seconds").record((started.elapsed() - waited).as_secs_f64());
+        Ok(Some(Finished { fence, rows, records: count }))
+    }
+
+    /// Whether records from an offset on came before the batch that is being written was.
+    async fn came_meanwhile(&mut self, next: u64) -> Result<bool, FoldError> {
+        let Some(writing) = &mut self.writing else { return Ok(false) };
+        let came = async {
+            tokio::time::sleep(PACE).await;
+            self.log.wait_beyond(Stream::Events, self.partition, next).await
+        };
+        tokio::select! {
+            biased;
+            written = joined(writing) => {
+                self.writing = None;
+                written.map(|()| false)
+            }
+            came = came => Ok(came.map(|()| true)?),
+        }
     }
 
     async fn fold(&mut self, batch: &mut Batch, records: &[LogRecord]) -> Result<(), FoldError> {
@@ -150,7 +169,9 @@ impl Owned for Membership {
 
     async fn wait(&mut self) -> Result<(), FoldError> {
         self.until.passed(self.next).await;
-        self.log.wait_beyond(Stream::Events, self.partition, self.next).await?;
+        if !self.came_meanwhile(self.next).await? {
+            self.log.wait_beyond(Stream::Events, self.partition, self.next).await?;
+        }
         tokio::time::sleep_until(self.began + PACE).await;
         Ok(())
     }
@@ -163,11 +184,10 @@ impl Owned for Membership {
         self.began = Instant::now();
         let Some(batch) = self.gather().await? else { return Ok(()) };
         self.settle().await?;
-        let (next, more) = (batch.fence.next, batch.more);
+        self.next = batch.fence.next;
         self.writing = Some(tokio::spawn(write(self.generation.clone(), batch)));
-        self.next = next;
         // What is let go of is read from the tables when it is met again: so it must be there.
-        if !more || self.memory.is_full() {
+        if self.memory.is_full() {
             self.settle().await?;
             self.memory.shrink();
         }
@@ -188,12 +208,10 @@ struct Finished {
     rows: MembershipBatch,
     /// Taken in by it.
     records: usize,
-    /// Whether there is more on the log.
-    more: bool,
 }
 
 async fn write(generation: Arc<dyn Generation>, batch: Finished) -> Result<(), FoldError> {
-    let Finished { fence, rows, records, .. } = batch;
+    let Finished { fence, rows, records } = batch;
     let started = Instant::now();
     #[cfg(feature = "sabotage")]
     let fence = crate::sabotage::commit_early(generation.as_ref(), fence).await?;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_event_log::{EventLog, Share};
@@ -113,7 +113,7 @@ impl Runner {
     }
 }
 
-fn settle(ended: Result<Result<(), FoldError>, tokio::task::JoinError>) -> Result<(), FoldError> {
+fn settle(ended: Result<Result<(), FoldError>, JoinError>) -> Result<(), FoldError> {
     match ended {
         Ok(ended) => ended,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -122,7 +122,7 @@ fn settle(ended: Result<Result<(), FoldError>, tokio::task::JoinError>) -> Resul
 }
 
 /// What a task comes to. One that was cancelled was so because the runtime ends, and with it whoever waits here.
-pub(crate) async fn joined<T>(task: JoinHandle<T>) -> T {
+pub(crate) async fn joined<T>(task: impl Future<Output = Result<T, JoinError>>) -> T {
     match task.await {
         Ok(ended) => ended,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -156,7 +156,7 @@ pub(crate) trait Owned: Send {
     const NAME: &'static str;
     /// Sets how far it may go.
     fn stop_at(&mut self, until: Until);
-    /// Returns when there is something to do. May be dropped at any time.
+    /// Returns when there is something to do, and fails with what is under way. May be dropped at any time.
     fn wait(&mut self) -> impl Future<Output = Result<(), FoldError>> + Send;
     /// Does it: one batch, one transaction, which may still be under way when this returns. Never dropped half way.
     fn work(&mut self) -> impl Future<Output = Result<(), FoldError>> + Send;
@@ -250,7 +250,9 @@ async fn work_until(
             waited = owned.wait() => waited.map(|()| false)?,
             () = tokio::time::sleep(IDLE), if !goes_on => true,
         };
-        if !idle {
+        if idle {
+            owned.settle().await?;
+        } else {
             owned.work().await?;
         }
         if !goes_on && (idle || worked) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use futures::TryStreamExt as _;
+use futures::stream::TryChunksError;
 use serde::Serialize;
 use weir_basket::Removal;
 use weir_basket::days::{Class, DAY, Summary, Sums, cover, day_of};
@@ -28,6 +29,11 @@ use crate::reading::Reading;
 use crate::removals::{STATUS, bound};
 use crate::service::Api;
 use crate::wait::Need;
+
+/// Rows that are added up by one task: about 200 kB, half a millisecond.
+const PART: usize = 32;
+/// Tasks that add up at once.
+const AT_ONCE: usize = 4;
 
 /// What comes first.
 #[derive(Clone, Copy, Debug)]
@@ -126,9 +132,11 @@ async fn summary(timeline: &mut dyn TimelineView, range: &RemovalRange) -> Resul
         for changes in timeline.removal_changes(range.workspace).await.map_err(failure::store)? {
             summary.add_changes(&changes).map_err(failure::damaged)?;
         }
-        let mut sums = timeline.removal_days(range.workspace, cover(days.0..days.1));
-        while let Some(row) = sums.try_next().await.map_err(failure::store)? {
-            summary.add(&row).map_err(failure::damaged)?;
+        let rows = timeline.removal_days(range.workspace, cover(days.0..days.1)).map_err(failure::store);
+        let parts = rows.try_chunks(PART).map_err(|TryChunksError(_, error)| error);
+        let mut parts = parts.map_ok(|rows| added_up(class, days, rows)).try_buffered(AT_ONCE);
+        while let Some(part) = parts.try_next().await? {
+            summary.merge(part);
         }
         return Ok(summary);
     }
@@ -146,6 +154,20 @@ async fn summary(timeline: &mut dyn TimelineView, range: &RemovalRange) -> Resul
             let new = known.is_some_and(|known| known.insert(row.key.profile));
             summary.add_removal(&removal, new);
         }
+    }
+}
+
+/// Adds rows up in a task of its own: reading them and merging what it comes to go on meanwhile.
+async fn added_up(class: Class, days: (i32, i32), rows: Vec<Vec<u8>>) -> Result<Summary, Problem> {
+    let adding = tokio::spawn(async move {
+        let mut part = Summary::new(class, days);
+        rows.iter().try_for_each(|row| part.add(row))?;
+        Ok::<_, Damaged>(part)
+    });
+    match adding.await {
+        Ok(part) => part.map_err(failure::damaged),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(Problem::internal(&error)),
     }
 }
 

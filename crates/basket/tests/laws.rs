@@ -335,7 +335,10 @@ impl Kept {
         let mut summary = Summary::new(class, days);
         for stretches in cover(days.0..days.1) {
             let of = |place: &Place| place.level == stretches.level && stretches.numbers.contains(&place.number);
-            self.rows.iter().filter(|(place, _)| of(place)).for_each(|(_, row)| summary.add(row).unwrap());
+            // In parts: whatever a part is of, they add up to the same.
+            let mut part = Summary::new(class, days);
+            self.rows.iter().filter(|(place, _)| of(place)).for_each(|(_, row)| part.add(row).unwrap());
+            summary.merge(part);
         }
         self.waiting.iter().for_each(|changes| summary.add_changes(changes).unwrap());
         let products = summary.products().map(|(product, sums)| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
+use indexmap::IndexMap;
 use smallvec::SmallVec;
 use weir_event::Decimal;
 use weir_event::codec::Damaged;
@@ -42,6 +42,17 @@ impl Sums {
         self.amounts.iter().filter(|(_, count, _)| *count != 0).map(|(currency, _, amount)| (*currency, *amount))
     }
 
+    /// Adds sums whose currencies have other numbers: `currencies` says which.
+    fn merge(&mut self, other: Self, currencies: &[usize]) {
+        self.draft += other.draft;
+        self.checked_out += other.checked_out;
+        self.profiles += other.profiles;
+        self.quantity = self.quantity.wrapping_add(other.quantity);
+        for (currency, count, amount) in other.amounts {
+            self.amount(currencies[currency], count, amount);
+        }
+    }
+
     fn amount(&mut self, currency: usize, count: i64, amount: i128) {
         match self.amounts.iter_mut().find(|(own, ..)| *own == currency) {
             Some((_, own, sum)) => (*own, *sum) = (*own + count, sum.wrapping_add(amount)),
@@ -51,7 +62,29 @@ impl Sums {
 }
 
 /// Products that there is room for from the beginning.
-const ROOM: usize = 16_384;
+const ROOM: usize = 1_024;
+
+/// The sums of each product. Rows of one share name nearly the same products in one order, so most need not be searched for.
+#[derive(Debug)]
+struct Products {
+    sums: IndexMap<Box<str>, Sums, rapidhash::fast::RandomState>,
+    /// The place of the product that is likely to come next.
+    next: usize,
+}
+
+impl Products {
+    fn new() -> Self {
+        Self { sums: IndexMap::with_capacity_and_hasher(ROOM, rapidhash::fast::RandomState::default()), next: 0 }
+    }
+
+    fn of(&mut self, product: &str) -> &mut Sums {
+        let expected = self.sums.get_index(self.next).is_some_and(|(known, _)| **known == *product);
+        let place = if expected { Some(self.next) } else { self.sums.get_index_of(product) };
+        let place = place.unwrap_or_else(|| self.sums.insert_full(product.into(), Sums::default()).0);
+        self.next = place + 1;
+        &mut self.sums[place]
+    }
+}
 
 /// A summary in the making.
 #[derive(Debug)]
@@ -59,7 +92,7 @@ pub struct Summary {
     class: Class,
     /// From the first on, up to the second.
     days: (i32, i32),
-    products: HashMap<Box<str>, Sums, rapidhash::fast::RandomState>,
+    products: Products,
     /// Currencies met, by number; the first stands for none.
     currencies: Vec<Option<String>>,
 }
@@ -67,12 +100,11 @@ pub struct Summary {
 impl Summary {
     /// An empty summary of removals of a class, on days from the first on, up to the second.
     pub fn new(class: Class, days: (i32, i32)) -> Self {
-        // Room for a shop's products: growing to it takes as long as adding up.
-        let products = HashMap::with_capacity_and_hasher(ROOM, rapidhash::fast::RandomState::default());
-        Self { class, days, products, currencies: vec![None] }
+        Self { class, days, products: Products::new(), currencies: vec![None] }
     }
 
-    /// Adds a row of a stretch within its days. Rows may come in any order.
+    /// Adds a row of a stretch within its days. Rows may come in any order; share by share takes half the time, since the
+    /// sums of a share's products fit into the processor's cache.
     ///
     /// # Errors
     /// The row isn't one that [`RowChanges::apply`](super::RowChanges::apply) made.
@@ -100,15 +132,24 @@ impl Summary {
     }
 
     fn adding(&mut self, product: &str) -> Adding<'_> {
-        let sums = self.products.entry_ref(product).or_default();
+        let sums = self.products.of(product);
         Adding { class: self.class, from: self.days.0, sums, currencies: &mut self.currencies }
+    }
+
+    /// Adds another summary of the same class and days, of other rows.
+    pub fn merge(&mut self, other: Self) {
+        let currencies: Vec<usize> =
+            other.currencies.iter().map(|currency| number(&mut self.currencies, currency.as_deref())).collect();
+        for (product, sums) in other.products.sums {
+            self.products.of(&product).merge(sums, &currencies);
+        }
     }
 
     /// Adds a single removal, for bounds that are no days. Whether its profile is the first one of the product is for the
     /// caller to know.
     pub fn add_removal(&mut self, removal: &Removal, new_profile: bool) {
         let number = number(&mut self.currencies, removal.currency());
-        let sums = self.products.entry(removal.product.as_str().into()).or_default();
+        let sums = self.products.of(&removal.product);
         if removal.is_draft() {
             sums.draft += 1
         } else {
@@ -123,7 +164,7 @@ impl Summary {
 
     /// The products that something was removed of, in no order.
     pub fn products(&self) -> impl Iterator<Item = (&str, &Sums)> {
-        self.products.iter().filter(|(_, sums)| sums.times() != 0).map(|(product, sums)| (&**product, sums))
+        self.products.sums.iter().filter(|(_, sums)| sums.times() != 0).map(|(product, sums)| (&**product, sums))
     }
 
     /// What a product's removals cost, by currency, none first.

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use sha2::{Digest as _, Sha256};
 use weir_basket::days;
 use weir_event::ProfileId;
 use weir_store::{
-    Contents, Count, DaysChanges, DaysKey, DaysRow, ProfileKey, ProfileRow, RemovalKey, SpanKey, Table, TableRow,
+    Contents, Count, DaysChanges, DaysKey, DaysRow, ProfileKey, ProfileRow, RemovalKey, SpanKey, StoreError, Table,
+    TableRow,
 };
 
-use crate::admission::{SeenIds, ids_of};
+use crate::admission::{IdsDamaged, SeenIds, ids_of};
 use crate::error::FoldError;
 use crate::redo::{self, Entry};
 
@@ -40,13 +42,15 @@ pub(crate) enum Place {
     Days(DaysKey),
     /// Workspace, partition, and what is counted.
     Count(Option<u64>, u32, Count),
+    /// Not known: the row can't be read. What is the matter with it.
+    Unreadable(&'static str),
 }
 
 impl Place {
     /// A number that rows of other places mostly don't have.
     pub(crate) const fn number(self) -> u64 {
         match self {
-            Self::None => 0,
+            Self::None | Self::Unreadable(_) => 0,
             Self::Offset(partition, offset) => offset.rotate_left(24) ^ partition as u64,
             Self::Days(DaysKey { workspace, place }) => {
                 let place = (place.number as u64) << 16 | (place.level as u64) << 8 | place.bucket as u64;
@@ -76,6 +80,7 @@ impl Place {
                 let of = workspace.map_or("of no workspace".to_owned(), |number| format!("of workspace {number}"));
                 Some(format!("{} {of}, partition {partition}", what.name()))
             }
+            Self::Unreadable(what) => Some(format!("one that can't be read: {what}")),
         }
     }
 }
@@ -106,7 +111,7 @@ pub(crate) async fn visit(
         Table::BasketCounts,
     ] {
         let mut rows = contents.rows(table);
-        while let Some(row) = rows.try_next().await? {
+        while let Some(row) = next(&mut rows, |what| each(unreadable(table, what))).await? {
             match &row {
                 TableRow::RemovalDays(row) => sums(row, &mut each),
                 TableRow::RemovalDaysNew(partition, next, row) => changes(*partition, *next, row, &mut each),
@@ -117,6 +122,32 @@ pub(crate) async fn visit(
     Ok(())
 }
 
+/// The next row of a table. One that can't be read as what it should be is told, and passed over: so it can be named, and
+/// a rebuild can mend it.
+pub(crate) async fn next(
+    rows: &mut BoxStream<'_, Result<TableRow, StoreError>>,
+    mut unreadable: impl FnMut(&'static str),
+) -> Result<Option<TableRow>, StoreError> {
+    loop {
+        match rows.next().await.transpose() {
+            Err(StoreError::Damaged(what)) => unreadable(what),
+            row => return row,
+        }
+    }
+}
+
+/// A row of which no more is known.
+fn unreadable(table: Table, what: &'static str) -> Row {
+    let table = match table {
+        Table::StateRedo => "states",
+        Table::ProfileSpansNew => "profile_spans",
+        Table::TimelineNew => "timeline",
+        Table::RemovalDaysNew => "removal_days",
+        table => table.name(),
+    };
+    at(table, Place::Unreadable(what), &[what.as_bytes()])
+}
+
 /// What the fold knows of profiles: the last redo that has a row counts, else the row in its place.
 async fn states(
     contents: &mut dyn Contents,
@@ -125,12 +156,17 @@ async fn states(
 ) -> Result<(), FoldError> {
     let mut waiting: HashMap<ProfileKey, Waiting> = HashMap::new();
     let mut redo = contents.rows(Table::StateRedo);
-    while let Some(TableRow::Redo(_, rows)) = redo.try_next().await? {
-        for entry in redo::decode(&rows)? {
+    while let Some(row) = next(&mut redo, |what| each(unreadable(Table::StateRedo, what))).await? {
+        let TableRow::Redo(_, rows) = row else { continue };
+        let Ok(entries) = redo::decode(&rows) else {
+            each(unreadable(Table::StateRedo, "rows that wait, but not as a batch leaves them"));
+            continue;
+        };
+        for entry in entries {
             match entry {
                 Entry::Row(row, below) => {
                     let own = redo::checksum(&row);
-                    waiting.insert(row.key, Waiting { digest: Folded::of(&row, window)?, own, below });
+                    waiting.insert(row.key, Waiting { digest: Folded::of(&row, window), own, below });
                 }
                 Entry::Moved(key) => {
                     if let Some(row) = waiting.get_mut(&key) {
@@ -147,9 +183,10 @@ async fn states(
         row.digest.tell(*key, &mut chunked, each);
     }
     let mut rows = contents.rows(Table::States);
-    while let Some(TableRow::State(row)) = rows.try_next().await? {
+    while let Some(row) = next(&mut rows, |what| each(unreadable(Table::States, what))).await? {
+        let TableRow::State(row) = row else { continue };
         match waiting.get(&row.key) {
-            None => Folded::of(&row, window)?.tell(row.key, &mut chunked, each),
+            None => Folded::of(&row, window).tell(row.key, &mut chunked, each),
             Some(instead) if instead.below == redo::checksum(&row) => {}
             // Nobody reads it at present, but it isn't what was written there.
             Some(_) => each(of_profile("states", row.key.profile, digest(&[&[2], &row.state, &row.open_spans]))),
@@ -157,14 +194,15 @@ async fn states(
     }
     drop(rows);
     let mut chunks = contents.rows(Table::EventIds);
-    while let Some(TableRow::IdChunk(chunk)) = chunks.try_next().await? {
-        let Some(newest) = chunked.get(&chunk.key) else {
-            // Nobody reads it, and no fold left it there.
+    while let Some(row) = next(&mut chunks, |what| each(unreadable(Table::EventIds, what))).await? {
+        let TableRow::IdChunk(chunk) = row else { continue };
+        let (Some(newest), Ok(known)) = (chunked.get(&chunk.key), ids_of(&chunk)) else {
+            // Nobody reads it, and no fold left it there; or it can't be read.
             each(ids(chunk.key, digest(&[&[1], &chunk.chunk.to_be_bytes(), &chunk.ids])));
             continue;
         };
         let oldest = newest.saturating_sub(window);
-        for id in ids_of(&chunk)?.filter(|(_, _, arrival)| *arrival >= oldest) {
+        for id in known.filter(|(_, _, arrival)| *arrival >= oldest) {
             each(ids(chunk.key, id_digest(chunk.key, id)));
         }
     }
@@ -189,8 +227,12 @@ struct Folded {
 }
 
 impl Folded {
-    fn of(row: &ProfileRow, window: i64) -> Result<Self, FoldError> {
-        let own = SeenIds::decode(&row.event_ids, &[])?;
+    fn of(row: &ProfileRow, window: i64) -> Self {
+        // Ids that can't be read count as they lie there.
+        let (own, strange) = match SeenIds::decode(&row.event_ids, &[]) {
+            Ok(own) => (own, &[][..]),
+            Err(IdsDamaged) => (SeenIds::default(), &row.event_ids[..]),
+        };
         let state = digest(&[
             &row.key.workspace.to_be_bytes(),
             row.key.profile.0.as_bytes(),
@@ -198,10 +240,11 @@ impl Folded {
             &own.newest().to_be_bytes(),
             &row.state,
             &row.open_spans,
+            strange,
         ]);
         let add = |(rows, sum): (u64, u128), id| (rows + 1, sum.wrapping_add(id_digest(row.key, id)));
         let ids = own.within(window).fold((0, 0), add);
-        Ok(Self { state, ids, newest: own.newest(), chunks: row.id_chunks > 0 })
+        Self { state, ids, newest: own.newest(), chunks: row.id_chunks > 0 }
     }
 
     fn tell(&self, key: ProfileKey, chunked: &mut HashMap<ProfileKey, i64>, each: &mut impl FnMut(Row)) {
@@ -232,7 +275,8 @@ async fn profile_spans(contents: &mut dyn Contents, each: &mut (impl FnMut(Row) 
     let mut waiting: HashMap<(ProfileId, i64, i64), ()> = HashMap::new();
     let name = |key: &SpanKey| (key.profile, key.segment, key.enters);
     let mut new = contents.rows(Table::ProfileSpansNew);
-    while let Some(TableRow::ProfileSpan(key, leaves)) = new.try_next().await? {
+    while let Some(row) = next(&mut new, |what| each(unreadable(Table::ProfileSpansNew, what))).await? {
+        let TableRow::ProfileSpan(key, leaves) = row else { continue };
         waiting.insert(name(&key), ());
         if let Some(leaves) = leaves {
             each(of_profile("profile_spans", key.profile, span_digest(key, leaves)));
@@ -240,7 +284,8 @@ async fn profile_spans(contents: &mut dyn Contents, each: &mut (impl FnMut(Row) 
     }
     drop(new);
     let mut settled = contents.rows(Table::ProfileSpans);
-    while let Some(TableRow::ProfileSpan(key, Some(leaves))) = settled.try_next().await? {
+    while let Some(row) = next(&mut settled, |what| each(unreadable(Table::ProfileSpans, what))).await? {
+        let TableRow::ProfileSpan(key, Some(leaves)) = row else { continue };
         if !waiting.contains_key(&name(&key)) {
             each(of_profile("profile_spans", key.profile, span_digest(key, leaves)));
         }

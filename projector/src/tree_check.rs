@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use futures::TryStreamExt as _;
 use weir_store::{Contents, Difference, GenerationId, SpanRow, Table, TableRow, TreeRow, tree};
 
+use crate::contents::next;
 use crate::error::FoldError;
 
 /// Stretches that are held in memory at a time; with more, spans and tree are read several times.
@@ -28,7 +28,7 @@ struct Sum {
 pub(crate) async fn check(contents: &mut dyn Contents, id: GenerationId) -> Result<Vec<Difference>, FoldError> {
     let mut spans = 0_u64;
     let mut rows = contents.rows(Table::Spans);
-    while rows.try_next().await?.is_some() {
+    while next(&mut rows, |_| {}).await?.is_some() {
         spans += 1;
     }
     drop(rows);
@@ -49,23 +49,27 @@ async fn check_slice(
 ) -> Result<(), FoldError> {
     let mut sums = Sums::new();
     let mut rows = contents.rows(Table::Spans);
-    while let Some(TableRow::Span(span)) = rows.try_next().await? {
+    while let Some(row) = next(&mut rows, |_| {}).await? {
+        let TableRow::Span(span) = row else { continue };
         add(&mut sums, slice, span);
     }
     drop(rows);
     // The bound of a stretch is the largest of its partitions.
     let mut bounds: HashMap<(i64, u32, i64), [i64; 2]> = HashMap::new();
     let mut rows = contents.rows(Table::SpanTree);
-    while let Some(TableRow::Tree(_, row)) = rows.try_next().await? {
+    while let Some(row) =
+        next(&mut rows, |what| wrong.push(difference(id, &format!("a row that can't be read: {what}")))).await?
+    {
+        let TableRow::Tree(_, row) = row else { continue };
         let key = (row.segment, row.level, row.bucket);
         if !within(slice, key) {
             continue;
         }
         let sum = sums.entry(key).or_default();
-        sum.delta -= row.delta;
+        sum.delta = sum.delta.wrapping_sub(row.delta);
         let bound = bounds.entry(key).or_insert([i64::MIN; 2]);
         for past in [0, 1] {
-            sum.rows[past] -= row.rows[past].count;
+            sum.rows[past] = sum.rows[past].wrapping_sub(row.rows[past].count);
             bound[past] = bound[past].max(row.rows[past].last_leave);
         }
     }
@@ -75,11 +79,15 @@ async fn check_slice(
         let late = (0..2).any(|past| sum.last_leave[past].is_some_and(|leaves| leaves > bound[past]));
         if sum.delta != 0 || sum.rows != [0, 0] || late {
             let (segment, level, bucket) = key;
-            let row = format!("generation {}: segment {segment}, level {level}, bucket {bucket}", id.0);
-            wrong.push(Difference { table: Table::SpanTree.name().to_owned(), profile_id: None, row: Some(row) });
+            wrong.push(difference(id, &format!("segment {segment}, level {level}, bucket {bucket}")));
         }
     }
     Ok(())
+}
+
+fn difference(id: GenerationId, what: &str) -> Difference {
+    let row = format!("generation {}: {what}", id.0);
+    Difference { table: Table::SpanTree.name().to_owned(), profile_id: None, row: Some(row) }
 }
 
 fn add(sums: &mut Sums, slice: (u64, u64), span: SpanRow) {

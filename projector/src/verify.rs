@@ -10,14 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
 use tokio::time::Instant;
 use weir_event::{Envelope, ProfileId};
 use weir_store::{
     Comparison, Contents, Difference, Generation, GenerationId, Progress, Store, StoreError, Table, TableRow,
 };
 
-use crate::contents::{Place, Row, visit};
+use crate::contents::{Place, Row, next, visit};
 use crate::error::FoldError;
 use crate::generations::distance;
 use crate::tree_check;
@@ -255,7 +254,7 @@ async fn find_owners(
         return Ok(());
     }
     let mut rows = contents.rows(table);
-    while let Some(row) = rows.try_next().await? {
+    while let Some(row) = next(&mut rows, |_| {}).await? {
         let TableRow::Record(partition, offset, record) = row else { continue };
         let place = Place::Offset(partition, offset);
         if differ.contains(&(table.name(), None, place))

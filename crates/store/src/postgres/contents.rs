@@ -123,7 +123,7 @@ fn read(table: Table, row: &PgRow) -> Result<TableRow, StoreError> {
         }
         Table::Spans => TableRow::Span(SpanRow { key: span(row), leaves: row.get(4) }),
         Table::ProfileSpansNew | Table::ProfileSpans => TableRow::ProfileSpan(span(row), row.get(4)),
-        Table::SpanTree => TableRow::Tree(partition(0), tree(row)),
+        Table::SpanTree => TableRow::Tree(partition(0), tree(row)?),
         Table::Scores => TableRow::Score(score(row)?),
         Table::Counts | Table::BasketCounts => TableRow::Count(partition(0), count(row, 1)?),
         Table::Baskets => TableRow::Basket(BasketRow { key: key(row), state: row.get(2) }),
@@ -155,15 +155,15 @@ fn span(row: &PgRow) -> SpanKey {
     SpanKey { segment: row.get(0), past: row.get(1), enters: row.get(2), profile: ProfileId(row.get(3)) }
 }
 
-fn tree(row: &PgRow) -> TreeRow {
+fn tree(row: &PgRow) -> Result<TreeRow, StoreError> {
     let rows = |count, last_leave| TreeRows { count: row.get(count), last_leave: row.get(last_leave) };
-    TreeRow {
+    Ok(TreeRow {
         segment: row.get(1),
-        level: row.get::<i16, _>(2).unsigned_abs().into(),
+        level: u32::try_from(row.get::<i16, _>(2)).map_err(|_| StoreError::Damaged("a level is below zero"))?,
         bucket: row.get(3),
         delta: row.get(4),
         rows: [rows(5, 6), rows(7, 8)],
-    }
+    })
 }
 
 fn score(row: &PgRow) -> Result<ScoreRow, StoreError> {

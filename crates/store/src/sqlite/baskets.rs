@@ -8,7 +8,7 @@ use weir_basket::days;
 
 use super::contents::{count, key};
 use super::removal_days;
-use super::rows::{Many, id, limit_of, profile_id};
+use super::rows::{Many, get, id, limit_of, profile_id};
 use super::timeline::SqliteTimeline;
 use crate::baskets::{BasketBatch, BasketRow, BasketView, RemovalKey, RemovalRange, RemovalRow};
 use crate::error::StoreError;
@@ -73,19 +73,19 @@ pub(super) async fn read(connection: &mut SqliteConnection, keys: &[ProfileKey])
 
 /// A state from the columns workspace, profile and state.
 pub(super) fn basket(row: &SqliteRow) -> Result<BasketRow, StoreError> {
-    Ok(BasketRow { key: key(row)?, state: row.get(2) })
+    Ok(BasketRow { key: key(row)?, state: get(row, 2)? })
 }
 
 /// A removal from the columns workspace, draft, place, profile, product and removal.
 pub(super) fn removal(row: &SqliteRow) -> Result<RemovalRow, StoreError> {
     let key = RemovalKey {
-        workspace: row.get::<i64, _>(0).cast_unsigned(),
-        draft: row.get(1),
-        place: row.get(2),
-        profile: profile_id(row.get(3))?,
-        product: row.get(4),
+        workspace: get::<i64>(row, 0)?.cast_unsigned(),
+        draft: get(row, 1)?,
+        place: get(row, 2)?,
+        profile: profile_id(get(row, 3)?)?,
+        product: get(row, 4)?,
     };
-    Ok(RemovalRow { key, removal: row.get(5) })
+    Ok(RemovalRow { key, removal: get(row, 5)? })
 }
 
 /// Removals of a range. ?1 workspace, ?2 from, ?3 to, ?4 how many, ?5 product, ?6 to ?8 the last one before.

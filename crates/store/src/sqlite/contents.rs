@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use sqlx::Transaction;
 use sqlx::sqlite::{Sqlite, SqliteRow};
-use sqlx::{Row as _, Transaction};
 use weir_event::Stream;
 
-use super::rows::profile_id;
+use super::rows::{get, profile_id};
 use super::{baskets, positions, removal_days};
 use crate::baskets::DaysChanges;
 use crate::contents::{Contents, Table, TableRow};
@@ -80,48 +80,48 @@ const fn select(table: Table) -> &'static str {
 }
 
 fn read(table: Table, row: &SqliteRow) -> Result<TableRow, StoreError> {
-    let unsigned = |column| row.get::<i64, _>(column).cast_unsigned();
+    let unsigned = |column| Ok::<_, StoreError>(get::<i64>(row, column)?.cast_unsigned());
     Ok(match table {
-        Table::Control => TableRow::Control(unsigned(0), row.get(1)),
-        Table::Profiles => TableRow::Card(Card { key: key(row)?, card: row.get(2) }),
-        Table::StateRedo => TableRow::Redo(row.get(0), row.get(1)),
+        Table::Control => TableRow::Control(unsigned(0)?, get(row, 1)?),
+        Table::Profiles => TableRow::Card(Card { key: key(row)?, card: get(row, 2)? }),
+        Table::StateRedo => TableRow::Redo(get(row, 0)?, get(row, 1)?),
         Table::States => TableRow::State(ProfileRow {
             key: key(row)?,
-            last_offset: unsigned(2),
-            state: row.get(3),
-            open_spans: row.get(4),
-            event_ids: row.get(5),
-            id_chunks: row.get(6),
+            last_offset: unsigned(2)?,
+            state: get(row, 3)?,
+            open_spans: get(row, 4)?,
+            event_ids: get(row, 5)?,
+            id_chunks: get(row, 6)?,
         }),
         Table::EventIds => {
-            TableRow::IdChunk(IdChunk { key: key(row)?, chunk: unsigned(2), newest: row.get(3), ids: row.get(4) })
+            TableRow::IdChunk(IdChunk { key: key(row)?, chunk: unsigned(2)?, newest: get(row, 3)?, ids: get(row, 4)? })
         }
-        Table::Spans => TableRow::Span(SpanRow { key: span(row)?, leaves: row.get(4) }),
-        Table::ProfileSpansNew | Table::ProfileSpans => TableRow::ProfileSpan(span(row)?, row.get(4)),
-        Table::SpanTree => TableRow::Tree(row.get(0), tree(row)),
+        Table::Spans => TableRow::Span(SpanRow { key: span(row)?, leaves: get(row, 4)? }),
+        Table::ProfileSpansNew | Table::ProfileSpans => TableRow::ProfileSpan(span(row)?, get(row, 4)?),
+        Table::SpanTree => TableRow::Tree(get(row, 0)?, tree(row)?),
         Table::Scores => TableRow::Score(score(row)?),
-        Table::Counts | Table::BasketCounts => TableRow::Count(row.get(0), count(row)?),
+        Table::Counts | Table::BasketCounts => TableRow::Count(get(row, 0)?, count(row)?),
         Table::Baskets => TableRow::Basket(baskets::basket(row)?),
         Table::Removals => TableRow::Removal(baskets::removal(row)?),
         Table::RemovalDaysNew => {
-            let changes = DaysChanges { workspace: unsigned(0), changes: row.get(3) };
-            TableRow::RemovalDaysNew(row.get(1), unsigned(2), changes)
+            let changes = DaysChanges { workspace: unsigned(0)?, changes: get(row, 3)? };
+            TableRow::RemovalDaysNew(get(row, 1)?, unsigned(2)?, changes)
         }
-        Table::RemovalDays => TableRow::RemovalDays(removal_days::row(row)),
-        Table::NotAdmitted => TableRow::NotAdmitted(row.get(0), unsigned(1)),
+        Table::RemovalDays => TableRow::RemovalDays(removal_days::row(row)?),
+        Table::NotAdmitted => TableRow::NotAdmitted(get(row, 0)?, unsigned(1)?),
         Table::Quarantine => TableRow::Quarantined(Quarantined {
-            stream: Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?,
-            partition: row.get(1),
-            offset: unsigned(2),
-            reason: row.get(3),
-            record: row.get(4),
+            stream: Stream::parse(get(row, 0)?).ok_or(StoreError::Damaged("an unknown stream"))?,
+            partition: get(row, 1)?,
+            offset: unsigned(2)?,
+            reason: get(row, 3)?,
+            record: get(row, 4)?,
         }),
-        Table::Records => TableRow::Record(row.get(0), unsigned(1), row.get(2)),
+        Table::Records => TableRow::Record(get(row, 0)?, unsigned(1)?, get(row, 2)?),
         Table::TimelineNew | Table::Timeline => TableRow::Place(TimelineRow {
             key: key(row)?,
-            place: row.get(2),
-            partition: row.get(3),
-            offset: unsigned(4),
+            place: get(row, 2)?,
+            partition: get(row, 3)?,
+            offset: unsigned(4)?,
             record: Vec::new(),
         }),
     })
@@ -129,35 +129,37 @@ fn read(table: Table, row: &SqliteRow) -> Result<TableRow, StoreError> {
 
 /// Of the columns workspace and profile, in front.
 pub(super) fn key(row: &SqliteRow) -> Result<ProfileKey, StoreError> {
-    Ok(ProfileKey { workspace: row.get::<i64, _>(0).cast_unsigned(), profile: profile_id(row.get(1))? })
+    Ok(ProfileKey { workspace: get::<i64>(row, 0)?.cast_unsigned(), profile: profile_id(get(row, 1)?)? })
 }
 
 fn span(row: &SqliteRow) -> Result<SpanKey, StoreError> {
-    Ok(SpanKey { segment: row.get(0), past: row.get(1), enters: row.get(2), profile: profile_id(row.get(3))? })
+    Ok(SpanKey { segment: get(row, 0)?, past: get(row, 1)?, enters: get(row, 2)?, profile: profile_id(get(row, 3)?)? })
 }
 
-fn tree(row: &SqliteRow) -> TreeRow {
-    let rows = |count, last_leave| TreeRows { count: row.get(count), last_leave: row.get(last_leave) };
-    TreeRow {
-        segment: row.get(1),
-        level: row.get(2),
-        bucket: row.get(3),
-        delta: row.get(4),
-        rows: [rows(5, 6), rows(7, 8)],
-    }
+fn tree(row: &SqliteRow) -> Result<TreeRow, StoreError> {
+    let rows = |count, last_leave| {
+        Ok::<_, StoreError>(TreeRows { count: get(row, count)?, last_leave: get(row, last_leave)? })
+    };
+    Ok(TreeRow {
+        segment: get(row, 1)?,
+        level: get(row, 2)?,
+        bucket: get(row, 3)?,
+        delta: get(row, 4)?,
+        rows: [rows(5, 6)?, rows(7, 8)?],
+    })
 }
 
 fn score(row: &SqliteRow) -> Result<ScoreRow, StoreError> {
-    let points = row.get::<Vec<u8>, _>(1).try_into().map_err(|_| StoreError::Damaged("points of a strange length"))?;
-    Ok(ScoreRow { score: row.get(0), points: place::to_points(points), profile: profile_id(row.get(2))? })
+    let points = get::<Vec<u8>>(row, 1)?.try_into().map_err(|_| StoreError::Damaged("points of a strange length"))?;
+    Ok(ScoreRow { score: get(row, 0)?, points: place::to_points(points), profile: profile_id(get(row, 2)?)? })
 }
 
 /// A count from the columns workspace, name and number after the first.
 pub(super) fn count(row: &SqliteRow) -> Result<CountRow, StoreError> {
-    let name: &str = row.get(2);
+    let name: &str = get(row, 2)?;
     let what = Count::ALL
         .into_iter()
         .find(|what| what.name() == name)
         .ok_or(StoreError::Damaged("an unknown count in `counts` or `basket_counts`"))?;
-    Ok(CountRow { workspace: u64::try_from(row.get::<i64, _>(1)).ok(), what, n: row.get(3) })
+    Ok(CountRow { workspace: u64::try_from(get::<i64>(row, 1)?).ok(), what, n: get(row, 3)? })
 }

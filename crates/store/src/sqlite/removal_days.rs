@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use weir_basket::days;
 
-use super::rows::Many;
+use super::rows::{Many, get};
 use crate::baskets::{DaysChanges, DaysKey, DaysRow};
 use crate::error::StoreError;
 use crate::model::Fence;
@@ -109,7 +109,8 @@ impl Tables for Within<'_> {
             let query = query.bind(key.workspace.cast_signed()).bind(key.place.level);
             query.bind(key.place.number).bind(key.place.bucket)
         });
-        Ok(rows.await?.iter().map(row).collect())
+        let read = |found: &SqliteRow| row(found).map_err(|error| sqlx::Error::Decode(Box::new(error)));
+        rows.await?.iter().map(read).collect()
     }
 
     async fn write(&mut self, rows: &[DaysRow]) -> Result<(), sqlx::Error> {
@@ -165,8 +166,8 @@ fn changes_row(row: &SqliteRow) -> DaysChanges {
 }
 
 /// Sums from the columns workspace, level, number, bucket and sums.
-pub(super) fn row(row: &SqliteRow) -> DaysRow {
-    let place = days::Place { level: row.get(1), number: row.get(2), bucket: row.get(3) };
-    let key = DaysKey { workspace: row.get::<i64, _>(0).cast_unsigned(), place };
-    DaysRow { key, sums: row.get(4) }
+pub(super) fn row(row: &SqliteRow) -> Result<DaysRow, StoreError> {
+    let place = days::Place { level: get(row, 1)?, number: get(row, 2)?, bucket: get(row, 3)? };
+    let key = DaysKey { workspace: get::<i64>(row, 0)?.cast_unsigned(), place };
+    Ok(DaysRow { key, sums: get(row, 4)? })
 }

@@ -1,8 +1,8 @@
 //! Many rows with few statements.
 
-use sqlx::AssertSqlSafe;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Decode, Row as _, Type};
 use uuid::Uuid;
 use weir_event::ProfileId;
 
@@ -67,6 +67,17 @@ fn powers_of_two<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
         rows = later;
         Some(now)
     })
+}
+
+/// A value of a row.
+///
+/// # Errors
+/// It isn't of the kind that it should be: a number that is too large, say, which only somebody else can have written.
+pub(super) fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
+    row: &'r SqliteRow,
+    column: usize,
+) -> Result<T, StoreError> {
+    row.try_get(column).map_err(|_| StoreError::Damaged("a value is not of the kind that its column should have"))
 }
 
 /// A profile's id as tables have it.

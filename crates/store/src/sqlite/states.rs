@@ -1,9 +1,8 @@
 //! The fold's own memory: redo, states, event ids.
 
-use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::rows::{Many, id, profile_id};
+use super::rows::{Many, get, id, profile_id};
 use crate::error::StoreError;
 use crate::model::{Fence, IdChunk, MembershipBatch, ProfileKey, ProfileRow};
 
@@ -93,14 +92,14 @@ pub(super) async fn read(
     let bind = READ.read(connection, keys, |query, key| query.bind(key.workspace.cast_signed()).bind(id(key.profile)));
     let rows = bind.await.map_err(|e| StoreError::from_sqlx("reading states", e))?;
     let profile_row = |row: &SqliteRow| {
-        let profile = profile_id(row.get(1))?;
+        let profile = profile_id(get(row, 1)?)?;
         Ok(ProfileRow {
-            key: ProfileKey { workspace: row.get::<i64, _>(0).cast_unsigned(), profile },
-            last_offset: row.get::<i64, _>(2).cast_unsigned(),
-            state: row.get(3),
-            open_spans: row.get(4),
-            event_ids: row.get(5),
-            id_chunks: row.get(6),
+            key: ProfileKey { workspace: get::<i64>(row, 0)?.cast_unsigned(), profile },
+            last_offset: get::<i64>(row, 2)?.cast_unsigned(),
+            state: get(row, 3)?,
+            open_spans: get(row, 4)?,
+            event_ids: get(row, 5)?,
+            id_chunks: get(row, 6)?,
         })
     };
     rows.iter().map(profile_row).collect()
@@ -117,11 +116,8 @@ pub(super) async fn read_chunks(
         .fetch_all(connection)
         .await
         .map_err(|e| StoreError::from_sqlx("reading event ids", e))?;
-    let chunk = |row: &SqliteRow| IdChunk {
-        key,
-        chunk: row.get::<i64, _>(0).cast_unsigned(),
-        newest: row.get(1),
-        ids: row.get(2),
+    let chunk = |row: &SqliteRow| {
+        Ok(IdChunk { key, chunk: get::<i64>(row, 0)?.cast_unsigned(), newest: get(row, 1)?, ids: get(row, 2)? })
     };
-    Ok(rows.iter().map(chunk).collect())
+    rows.iter().map(chunk).collect()
 }

@@ -31,6 +31,7 @@ const PACE: Duration = Duration::from_millis(5);
 /// The fold of one partition into one generation.
 pub(crate) struct Membership {
     log: Arc<dyn EventLog>,
+    store: Arc<dyn Store>,
     generation: Arc<dyn Generation>,
     partition: u32,
     owner: Uuid,
@@ -40,6 +41,8 @@ pub(crate) struct Membership {
     next: u64,
     /// Bytes after which a batch ends.
     full: usize,
+    /// Whether anybody reads these tables, as far as is known.
+    is_read: bool,
     until: Until,
     /// When the last batch began.
     began: Instant,
@@ -51,7 +54,7 @@ impl Membership {
     /// Takes the partition over at the offset that the tables say.
     pub(crate) async fn take_over(
         log: Arc<dyn EventLog>,
-        store: &dyn Store,
+        store: Arc<dyn Store>,
         generation: Arc<dyn Generation>,
         partition: u32,
         owner: Uuid,
@@ -63,9 +66,25 @@ impl Membership {
         let memory = Memory::take_over(generation.as_ref(), partition, next).await?;
         #[cfg(feature = "sabotage")]
         let memory = crate::sabotage::kept(generation.id().0, partition).unwrap_or(memory);
-        let full = if crate::is_read(store, generation.as_ref()).await? { BEHIND_BYTES } else { FILLING_BYTES };
         let (until, began, writing) = (UNLIMITED, Instant::now(), None);
-        Ok(Self { log, generation, partition, owner, definitions, window, memory, next, full, until, began, writing })
+        let is_read = crate::is_read(store.as_ref(), generation.as_ref()).await?;
+        let full = if is_read { BEHIND_BYTES } else { FILLING_BYTES };
+        Ok(Self {
+            log,
+            store,
+            generation,
+            partition,
+            owner,
+            definitions,
+            window,
+            memory,
+            next,
+            full,
+            is_read,
+            until,
+            began,
+            writing,
+        })
     }
 
     /// Reads a chunk while the one before it is folded.
@@ -80,6 +99,8 @@ impl Membership {
         let mut batch = Batch::new(self.partition, self.window);
         let (mut next, mut bytes, mut count) = (self.next, 0, 0);
         let mut ahead = None;
+        // They may have been promoted since.
+        self.is_read = self.is_read || crate::is_read(self.store.as_ref(), self.generation.as_ref()).await?;
         while bytes < self.full {
             let mut chunk = match ahead.take() {
                 Some(reading) => joined(reading).await?,
@@ -96,7 +117,8 @@ impl Membership {
             (next, count) = (last.offset + 1, count + chunk.records.len());
             self.fold(&mut batch, &chunk.records).await?;
             let idle = Instant::now();
-            if !more && !self.came_meanwhile(next).await? {
+            // In tables that nobody reads yet it is better to make up the rows meanwhile.
+            if !more && (!self.is_read || !self.came_meanwhile(next).await?) {
                 break;
             }
             waited += idle.elapsed();

@@ -77,10 +77,7 @@ impl Runner {
         let Work { log, store, share, owner, held_up } = self.work.clone();
         let line = |projection| Line::new(&held_up, self.generation.id(), partition, projection);
         let (held, kept, tables) = (log.clone(), store.clone(), self.generation.clone());
-        let membership = move || {
-            let (held, kept, tables) = (held.clone(), kept.clone(), tables.clone());
-            async move { Membership::take_over(held, kept.as_ref(), tables, partition, owner).await }
-        };
+        let membership = move || Membership::take_over(held.clone(), kept.clone(), tables.clone(), partition, owner);
         self.tasks.spawn(keep_on(token.clone(), share.clone(), line(Membership::NAME), membership));
         let (held, kept, tables) = (log.clone(), store, self.generation.clone());
         let timeline = move || Timeline::take_over(held.clone(), kept.clone(), tables.clone(), partition, owner);

@@ -39,10 +39,7 @@ fn main() {
             }
         }
     }
-    // As the store hands them over: share by share.
-    let mut rows: Vec<(Place, Vec<u8>)> = rows.into_iter().collect();
-    rows.sort_by_key(|(place, _)| place.bucket);
-    let bytes: usize = rows.iter().map(|(_, row)| row.len()).sum();
+    let bytes: usize = rows.values().map(Vec::len).sum();
     println!("{} rows, {bytes} bytes", rows.len());
     for (name, days) in [("a day", (3, 4)), ("a week", (3, 10)), ("29 days", (1, 30)), ("all", (i32::MIN, i32::MAX))] {
         let mut best = f64::MAX;

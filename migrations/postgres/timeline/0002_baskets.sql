@@ -23,11 +23,11 @@ CREATE INDEX removals_by_product ON removals (workspace, product, draft, place, 
 -- The same added up by product (weir_basket::days): a row holds a stretch of days and a share of the products.
 CREATE TABLE removal_days (
   workspace bigint  NOT NULL,
-  bucket    integer NOT NULL,   -- which share of the products
   level     integer NOT NULL,   -- how long the stretch is (weir_basket::days::LENGTHS)
   number    integer NOT NULL,   -- which: its days divided by their length
+  bucket    integer NOT NULL,   -- which share of the products
   sums      bytea   NOT NULL,
-  PRIMARY KEY (workspace, bucket, level, number)
+  PRIMARY KEY (workspace, level, number, bucket)
 ) WITH (fillfactor = 70, toast_tuple_target = 8160, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.05);
 -- Read as a whole and often: unpacking them, or having them elsewhere, would take longer than reading.
 ALTER TABLE removal_days ALTER COLUMN sums SET STORAGE EXTERNAL;

@@ -24,11 +24,11 @@ CREATE INDEX removals_by_product ON removals (workspace, product, draft, place, 
 -- index of its own: rows of this size would mostly not fit into its pages.
 CREATE TABLE removal_days (
   workspace INTEGER NOT NULL,
-  bucket    INTEGER NOT NULL,   -- which share of the products
   level     INTEGER NOT NULL,   -- how long the stretch is (weir_basket::days::LENGTHS)
   number    INTEGER NOT NULL,   -- which: its days divided by their length
+  bucket    INTEGER NOT NULL,   -- which share of the products
   sums      BLOB    NOT NULL,
-  PRIMARY KEY (workspace, bucket, level, number)
+  PRIMARY KEY (workspace, level, number, bucket)
 ) STRICT;
 
 -- What batches have to add to those rows. It waits until there is enough of it, so that rows aren't written with every batch.

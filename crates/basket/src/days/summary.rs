@@ -103,8 +103,7 @@ impl Summary {
         Self { class, days, products: Products::new(), currencies: vec![None] }
     }
 
-    /// Adds a row of a stretch within its days. Rows may come in any order; share by share takes half the time, since the
-    /// sums of a share's products fit into the processor's cache.
+    /// Adds a row of a stretch within its days. Rows may come in any order.
     ///
     /// # Errors
     /// The row isn't one that [`RowChanges::apply`](super::RowChanges::apply) made.

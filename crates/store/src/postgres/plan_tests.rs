@@ -27,7 +27,7 @@ const FILL: &str = "
     INSERT INTO T.timeline SELECT gen_random_uuid(), 1, int8send(g), g % 3, g FROM generate_series(1, 20000) g;
     INSERT INTO T.baskets SELECT 1, gen_random_uuid(), '' FROM generate_series(1, 20000) g;
     INSERT INTO T.removals SELECT g % 3, g % 2 = 0, int8send(g), gen_random_uuid(), 'p' || g % 99, '' FROM generate_series(1, 20000) g;
-    INSERT INTO T.removal_days SELECT g % 3, g / 60 % 64, g / 10 % 8, g / 5120, '' FROM generate_series(1, 20000) g
+    INSERT INTO T.removal_days SELECT g % 3, g / 10 % 8, g / 5120, g / 60 % 64, '' FROM generate_series(1, 20000) g
       ON CONFLICT DO NOTHING;
     INSERT INTO T.removal_days_new SELECT g % 3, g % 10, g, '' FROM generate_series(1, 20000) g;";
 
@@ -37,7 +37,7 @@ const SPANS_AFTER: &str =
 const END_AFTER: &str =
     "((segment = $1) AND (past = $2) AND (enters_at <= $3) AND (ROW(enters_at, profile) > ROW($5, $6)))";
 const STRETCH: &str = "((segment = $1) AND (level = $2) AND (bucket >= $3) AND (bucket < $4))";
-const DAYS: &str = "((workspace = k.workspace) AND (bucket = k.bucket) AND (level = k.level) AND (number = k.number))";
+const DAYS: &str = "((workspace = k.workspace) AND (level = k.level) AND (number = k.number) AND (bucket = k.bucket))";
 const WAITING: &str = "((workspace = k.workspace) AND (partition = k.partition) AND (next = k.next))";
 const PROFILE: &str = "((workspace = k.workspace) AND (profile = k.profile))";
 
@@ -83,7 +83,7 @@ fn statements(of: &Statements) -> Vec<(&Text, &'static str)> {
         (&baskets.days.changes, "(workspace = $1)"),
         (
             &baskets.days.stretches,
-            "((workspace = $1) AND (bucket = b.bucket) AND (level = k.level) AND (number >= k.first) AND (number < k.past))",
+            "((workspace = $1) AND (level = k.level) AND (number >= k.first) AND (number < k.past))",
         ),
         (&baskets.list[0][0], "((workspace = $1) AND (draft = $2) AND (place >= $3) AND (place < $4))"),
         (

@@ -75,16 +75,12 @@ impl Statements {
                  SELECT pg_advisory_xact_lock(hashtextextended('weir removal_days {}', 0))",
                 schema.name()
             )),
-            // Share by share: see `Summary::add`.
-            stretches: schema.text(&format!(
-                "SELECT d.sums FROM generate_series(0, {}) AS b (bucket) CROSS JOIN LATERAL
-                   (SELECT d.sums FROM unnest($2::integer[], $3::integer[], $4::integer[]) AS k (level, first, past)
-                    CROSS JOIN LATERAL
-                      (SELECT sums FROM @removal_days d WHERE d.workspace = $1 AND d.bucket = b.bucket
-                         AND d.level = k.level AND d.number >= k.first AND d.number < k.past OFFSET 0) AS d
-                    OFFSET 0) AS d",
-                days::BUCKETS - 1
-            )),
+            stretches: schema.text(
+                "SELECT d.sums FROM unnest($2::integer[], $3::integer[], $4::integer[]) AS k (level, first, past)
+                 CROSS JOIN LATERAL
+                   (SELECT sums FROM @removal_days d WHERE d.workspace = $1 AND d.level = k.level
+                      AND d.number >= k.first AND d.number < k.past OFFSET 0) AS d",
+            ),
             changes: schema.text("SELECT changes FROM @removal_days_new WHERE workspace = $1"),
         }
     }

@@ -19,7 +19,7 @@ const TIMELINE: &str = include_str!("../../../../migrations/postgres/timeline/00
 const BASKETS: &str = include_str!("../../../../migrations/postgres/timeline/0002_baskets.sql");
 
 /// Tables are disposable: a schema of another version is not migrated but filled anew. Raised with every new migration.
-const VERSION: u32 = 4;
+const VERSION: u32 = 3;
 const STORE_MARK: &str = "Weir store, version ";
 const GENERATION_MARK: &str = "Weir generation, version ";
 

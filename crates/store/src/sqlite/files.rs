@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::model::GenerationId;
 
 /// Tables are disposable: a file of another schema is not migrated but filled anew. Raised with every new migration.
-const SCHEMA_VERSION: i64 = 5;
+const SCHEMA_VERSION: i64 = 4;
 /// Marks a file as a store's: "WeiT". What isn't one is never overwritten.
 const APPLICATION_ID: i64 = 0x5765_6954;
 

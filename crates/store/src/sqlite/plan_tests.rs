@@ -84,15 +84,15 @@ async fn statements_over_the_timeline_seek() {
         (timeline::events_query(true), "(profile=? AND workspace=? AND place<?)"),
         (timeline::events_query(true), "(partition=? AND log_offset=?)"),
         (timeline::events_query(false), "(profile=? AND workspace=?)"),
-        (removal_days::stretches_query(1), "(workspace=? AND bucket=? AND level=? AND number>? AND number<?)"),
-        (removal_days::stretches_query(12), "(workspace=? AND bucket=? AND level=? AND number>? AND number<?)"),
+        (removal_days::stretches_query(1), "(workspace=? AND level=? AND number>? AND number<?)"),
+        (removal_days::stretches_query(12), "(workspace=? AND level=? AND number>? AND number<?)"),
         (removal_days::CHANGES.to_owned(), "(workspace=?)"),
     ];
     for rows in [1, 512] {
         statements.extend([
             (baskets::READ.statement(rows), "(workspace=? AND profile=?)"),
-            (removal_days::ROWS.statement(rows), "(workspace=? AND bucket=? AND level=? AND number=?)"),
-            (removal_days::GONE.statement(rows), "(workspace=? AND bucket=? AND level=? AND number=?)"),
+            (removal_days::ROWS.statement(rows), "(workspace=? AND level=? AND number=? AND bucket=?)"),
+            (removal_days::GONE.statement(rows), "(workspace=? AND level=? AND number=? AND bucket=?)"),
             (removal_days::WAITING.statement(rows), "(workspace=? AND partition=? AND next=?)"),
             (removal_days::FORGET.statement(rows), "(workspace=? AND partition=? AND next=?)"),
             (baskets::GONE.statement(rows), "(workspace=? AND draft=? AND place=? AND profile=? AND product=?)"),

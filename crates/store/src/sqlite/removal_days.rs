@@ -37,17 +37,13 @@ pub(super) const FORGET: Many =
 const ALL_WAITING: &str = "SELECT workspace, partition, next, length(changes) FROM removal_days_new";
 pub(super) const CHANGES: &str = "SELECT changes FROM removal_days_new WHERE workspace = ?1";
 
-/// The sums of so many stretches, share by share (see `Summary::add`). ?1 workspace; then level, first number and the number
-/// after the last of each.
+/// The sums of so many stretches. ?1 workspace; then level, first number and the number after the last of each.
 pub(super) fn stretches_query(stretches: usize) -> String {
     let asked: Vec<String> =
         (0..stretches).map(|n| format!("(?{}, ?{}, ?{})", 2 + 3 * n, 3 + 3 * n, 4 + 3 * n)).collect();
-    let buckets: Vec<String> = (0..days::BUCKETS).map(|bucket| format!("({bucket})")).collect();
     format!(
-        "SELECT d.sums FROM (VALUES {}) AS b CROSS JOIN (VALUES {}) AS t CROSS JOIN removal_days AS d
-         WHERE d.workspace = ?1 AND d.bucket = b.column1 AND d.level = t.column1 AND d.number >= t.column2
-           AND d.number < t.column3",
-        buckets.join(", "),
+        "SELECT d.sums FROM (VALUES {}) AS t CROSS JOIN removal_days AS d
+         WHERE d.workspace = ?1 AND d.level = t.column1 AND d.number >= t.column2 AND d.number < t.column3",
         asked.join(", ")
     )
 }

@@ -3,6 +3,7 @@
 //! A request is written into the rebuild's note and stands there until the leader answers it: so it outlives this
 //! process, its client, and a leader that dies half-way. What must not happen is that it is carried out long after the
 //! caller was told that nobody does: therefore a request is withdrawn, by the same compare-and-set, before that is said.
+//! A client that hangs up neither cancels a request nor leaves one behind that nobody would withdraw.
 //! When this process is stopped nobody waits here any more; the request stands, and that is what is said.
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use weir_store::{NotedRebuild, Rebuild, RebuildRefusal, RebuildRequest, RebuildS
 
 use crate::failure;
 use crate::service::Api;
+use crate::task::to_the_end;
 
 /// For how long nothing may be heard of the leader before a request is withdrawn.
 const AWAY: Duration = Duration::from_secs(5);
@@ -110,18 +112,6 @@ pub(crate) async fn ask(api: Arc<Api>, id: Uuid, request: RebuildRequest) -> Res
         }
     })
     .await
-}
-
-/// Runs it whether or not the client waits: one that hangs up neither cancels a request nor leaves one behind that
-/// nobody would withdraw.
-async fn to_the_end(
-    asking: impl Future<Output = Result<NotedRebuild, Problem>> + Send + 'static,
-) -> Result<NotedRebuild, Problem> {
-    match tokio::spawn(asking).await {
-        Ok(answer) => answer,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(Problem::internal(&error)),
-    }
 }
 
 /// Waits until the request is answered; `before` is how many were before it.

@@ -28,6 +28,7 @@ mod service;
 mod status;
 mod summary;
 mod tables;
+mod task;
 mod timeline;
 mod users;
 mod wait;

@@ -28,6 +28,7 @@ use crate::failure;
 use crate::reading::Reading;
 use crate::removals::{STATUS, bound};
 use crate::service::Api;
+use crate::task::to_the_end;
 use crate::wait::Need;
 
 /// Rows that are added up by one task: about 200 kB, half a millisecond.
@@ -159,16 +160,12 @@ async fn summary(timeline: &mut dyn TimelineView, range: &RemovalRange) -> Resul
 
 /// Adds rows up in a task of its own: reading them and merging what it comes to go on meanwhile.
 async fn added_up(class: Class, days: (i32, i32), rows: Vec<Vec<u8>>) -> Result<Summary, Problem> {
-    let adding = tokio::spawn(async move {
+    to_the_end(async move {
         let mut part = Summary::new(class, days);
-        rows.iter().try_for_each(|row| part.add(row))?;
-        Ok::<_, Damaged>(part)
-    });
-    match adding.await {
-        Ok(part) => part.map_err(failure::damaged),
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(Problem::internal(&error)),
-    }
+        rows.iter().try_for_each(|row| part.add(row)).map_err(failure::damaged)?;
+        Ok(part)
+    })
+    .await
 }
 
 /// The latest removal of each product.

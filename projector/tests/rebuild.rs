@@ -347,6 +347,25 @@ fn a_row_changed_by_hand_is_found_and_refuses_the_promotion() {
 }
 
 #[test]
+fn what_waits_is_added_to_sums_whatever_batch_a_hand_says_left_it() {
+    block_on(async {
+        let (log, place) = (new_log(2).await, tempfile::tempdir().unwrap());
+        live_tables(&log, async || open(place.path()).await).await;
+        let live = open(place.path()).await.live().await.unwrap().unwrap().id();
+        let path = place.path().join(format!("store.db.{}-timeline", live.0));
+        by_hand(&path, "UPDATE removal_days_new SET partition = partition + (1 << 40)").await;
+        // The first batch of a process adds up what waits.
+        let removal = [Made(1, "cart.added", 254, 0, 9_000), Made(1, "cart.removed", 251, 0, 1)];
+        log.append(Stream::Events, records(&removal)).await.unwrap();
+        project(&log, &open(place.path()).await, 1).await;
+        let house = House::start(&log, &open(place.path()).await);
+        let id = house.begin().await;
+        assert_eq!(house.ask(id, RebuildRequest::Verify).await.state, RebuildState::Verified);
+        house.stop().await;
+    });
+}
+
+#[test]
 fn a_record_that_differs_is_named_with_its_profile() {
     // One that can't be read any more, one that is gone, and one that says that it is somebody else's.
     for change in [

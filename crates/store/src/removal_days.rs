@@ -65,7 +65,8 @@ impl Unmerged {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitingKey {
     pub(crate) workspace: u64,
-    pub(crate) partition: u32,
+    /// As wide as any column: one that was changed by hand is added up all the same.
+    pub(crate) partition: i64,
     /// Where the batch left the partition.
     pub(crate) next: u64,
 }

@@ -58,7 +58,7 @@ impl Statements {
                 .text("SELECT workspace, partition, next, octet_length(changes)::bigint FROM @removal_days_new"),
             waiting: schema.text(
                 "SELECT w.workspace, w.changes
-                 FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) AS k (workspace, partition, next)
+                 FROM unnest($1::bigint[], $2::bigint[]::integer[], $3::bigint[]) AS k (workspace, partition, next)
                  CROSS JOIN LATERAL
                    (SELECT * FROM @removal_days_new w WHERE w.workspace = k.workspace AND w.partition = k.partition
                       AND w.next = k.next OFFSET 0) AS w",
@@ -66,7 +66,7 @@ impl Statements {
             forget: delete(
                 schema,
                 "@removal_days_new",
-                "$1::bigint[], $2::integer[], $3::bigint[]",
+                "$1::bigint[], $2::bigint[]::integer[], $3::bigint[]",
                 &["workspace", "partition", "next"],
             ),
             // A process that is stopped in its midst is waited for no longer than that.
@@ -136,7 +136,7 @@ impl Tables for Within<'_> {
         let rows = self.session.rows(self.statements.all_waiting.query()).await?;
         let unsigned = |row: &PgRow, column| row.get::<i64, _>(column).cast_unsigned();
         let waiting = |row: &PgRow| {
-            let partition = row.get::<i32, _>(1).cast_unsigned();
+            let partition = row.get::<i32, _>(1).into();
             let key = WaitingKey { workspace: unsigned(row, 0), partition, next: unsigned(row, 2) };
             (key, usize::try_from(unsigned(row, 3)).unwrap_or(usize::MAX))
         };
@@ -181,7 +181,7 @@ fn waiting_keys(statement: &Text, keys: &[WaitingKey]) -> Bound {
     statement
         .query()
         .bind(column(keys, |key| key.workspace.cast_signed()))
-        .bind(column(keys, |key| key.partition.cast_signed()))
+        .bind(column(keys, |key| key.partition))
         .bind(column(keys, |key| key.next.cast_signed()))
 }
 

@@ -31,7 +31,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
-use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow, SqliteSynchronous};
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
@@ -42,6 +41,7 @@ use crate::model::{GenerationId, GenerationInfo, Purpose};
 use crate::traits::{Generation, LogEnd, LogEnds, Store};
 use files::{Files, Schema};
 use generation::SqliteGeneration;
+use rows::get;
 
 const STORE_SCHEMA: &str = include_str!("../../../../migrations/sqlite/store/0001_generations.sql");
 
@@ -156,10 +156,17 @@ async fn forget(pool: &SqlitePool, id: GenerationId) -> Result<(), StoreError> {
 }
 
 fn info(row: &SqliteRow) -> Result<GenerationInfo, StoreError> {
-    let id = GenerationId(row.get::<i64, _>(0).cast_unsigned());
-    let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.name() == row.get::<&str, _>(3));
+    let id = GenerationId(get::<i64>(row, 0)?.cast_unsigned());
+    let name: &str = get(row, 3)?;
+    let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.name() == name);
     let purpose = purpose.ok_or(StoreError::Damaged("a generation of an unknown purpose"))?;
-    Ok(GenerationInfo { id, bound: row.get::<i64, _>(1).cast_unsigned(), created_at: row.get(2), purpose, live: false })
+    Ok(GenerationInfo {
+        id,
+        bound: get::<i64>(row, 1)?.cast_unsigned(),
+        created_at: get(row, 2)?,
+        purpose,
+        live: false,
+    })
 }
 
 #[async_trait]
@@ -272,9 +279,9 @@ impl LogEnds for SqliteStore {
             .map_err(|e| StoreError::from_sqlx("reading the log's end", e))?;
         rows.iter()
             .map(|row| {
-                let stream = Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?;
-                let next = row.get::<i64, _>(2).cast_unsigned();
-                Ok(LogEnd { stream, partition: row.get(1), next, seen_at: row.get(3) })
+                let stream = Stream::parse(get(row, 0)?).ok_or(StoreError::Damaged("an unknown stream"))?;
+                let next = get::<i64>(row, 2)?.cast_unsigned();
+                Ok(LogEnd { stream, partition: get(row, 1)?, next, seen_at: get(row, 3)? })
             })
             .collect()
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
+use super::rows::get;
 use crate::error::StoreError;
 use crate::model::{Fence, Progress, Projection};
 
@@ -124,13 +124,13 @@ pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Vec<Progre
         .await
         .map_err(|e| StoreError::from_sqlx("reading positions", e))?;
     let progress = |row: &SqliteRow| {
-        let name: &str = row.get(0);
+        let name: &str = get(row, 0)?;
         let projection = Projection::ALL
             .into_iter()
             .find(|p| p.name() == name)
             .ok_or(StoreError::Damaged("an unknown projection"))?;
-        let next = row.get::<i64, _>(2).cast_unsigned();
-        Ok(Progress { projection, partition: row.get(1), next, newest_receipt: row.get(3) })
+        let next = get::<i64>(row, 2)?.cast_unsigned();
+        Ok(Progress { projection, partition: get(row, 1)?, next, newest_receipt: get(row, 3)? })
     };
     rows.iter().map(progress).collect()
 }

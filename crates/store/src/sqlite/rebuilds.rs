@@ -1,11 +1,11 @@
 //! Notes on rebuilds, beside the generations.
 
 use async_trait::async_trait;
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::rows::get;
 use crate::error::StoreError;
 use crate::model::RebuildRow;
 use crate::traits::Rebuilds;
@@ -21,8 +21,8 @@ impl Rebuilds for SqliteStore {
             .await
             .map_err(|e| StoreError::from_sqlx("reading the rebuilds", e))?;
         let rebuild = |row: &SqliteRow| {
-            let id = Uuid::from_slice(row.get(0)).map_err(|_| StoreError::Damaged("a rebuild's id is no UUID"))?;
-            Ok(RebuildRow { id, revision: row.get::<i64, _>(1).cast_unsigned(), note: row.get(2) })
+            let id = Uuid::from_slice(get(row, 0)?).map_err(|_| StoreError::Damaged("a rebuild's id is no UUID"))?;
+            Ok(RebuildRow { id, revision: get::<i64>(row, 1)?.cast_unsigned(), note: get(row, 2)? })
         };
         rows.iter().map(rebuild).collect()
     }

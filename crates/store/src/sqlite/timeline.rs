@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Transaction};
 
 use super::positions;
-use super::rows::{Many, id, limit_of};
+use super::rows::{Many, get, id, limit_of};
 use super::waiting::Waiting;
 use crate::error::StoreError;
 use crate::model::{ProfileKey, Progress, TimelineRow};
@@ -93,13 +93,15 @@ impl TimelineView for SqliteTimeline {
             .fetch_all(&mut *self.0)
             .await
             .map_err(|e| StoreError::from_sqlx("reading the timeline", e))?;
-        let timeline_row = |row: &SqliteRow| TimelineRow {
-            key,
-            place: row.get(0),
-            partition: row.get(1),
-            offset: row.get::<i64, _>(2).cast_unsigned(),
-            record: row.get(3),
+        let timeline_row = |row: &SqliteRow| {
+            Ok(TimelineRow {
+                key,
+                place: get(row, 0)?,
+                partition: get(row, 1)?,
+                offset: get::<i64>(row, 2)?.cast_unsigned(),
+                record: get(row, 3)?,
+            })
         };
-        Ok(rows.iter().map(timeline_row).collect())
+        rows.iter().map(timeline_row).collect()
     }
 }

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use sqlx::sqlite::{Sqlite, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Transaction};
 use weir_event::{ProfileId, Stream};
 
 use super::positions;
-use super::rows::{Bound, Many, id, limit_of, profile_id};
+use super::rows::{Bound, Many, get, id, limit_of, profile_id};
 use crate::error::StoreError;
 use crate::model::{Card, Count, CountRow, ProfileKey, Progress, Quarantined, ScoreRow, SpanKey, SpanRow};
 use crate::place;
@@ -38,15 +38,15 @@ impl View for SqliteView {
             .fetch_all(&mut *self.0)
             .await
             .map_err(|e| StoreError::from_sqlx("reading control records", e))?;
-        Ok(rows.iter().map(|row| (row.get::<i64, _>(0).cast_unsigned(), row.get(1))).collect())
+        rows.iter().map(|row| Ok((get::<i64>(row, 0)?.cast_unsigned(), get(row, 1)?))).collect()
     }
 
     async fn cards(&mut self, keys: &[ProfileKey]) -> Result<Vec<Card>, StoreError> {
         let rows =
             CARDS.read(&mut self.0, keys, |query, key| query.bind(key.workspace.cast_signed()).bind(id(key.profile)));
         let card = |row: &SqliteRow| {
-            let key = ProfileKey { workspace: row.get::<i64, _>(0).cast_unsigned(), profile: profile_id(row.get(1))? };
-            Ok(Card { key, card: row.get(2) })
+            let key = ProfileKey { workspace: get::<i64>(row, 0)?.cast_unsigned(), profile: profile_id(get(row, 1)?)? };
+            Ok(Card { key, card: get(row, 2)? })
         };
         rows.await.map_err(|e| StoreError::from_sqlx("reading profiles", e))?.iter().map(card).collect()
     }
@@ -69,9 +69,9 @@ impl View for SqliteView {
             .await
             .map_err(|e| StoreError::from_sqlx("reading a score's list", e))?;
         let score_row = |row: &SqliteRow| {
-            let place: &[u8] = row.get(0);
+            let place: &[u8] = get(row, 0)?;
             let place = place.try_into().map_err(|_| StoreError::Damaged("a score's place is not 16 bytes"))?;
-            Ok(ScoreRow { score, points: place::to_points(place), profile: profile_id(row.get(1))? })
+            Ok(ScoreRow { score, points: place::to_points(place), profile: profile_id(get(row, 1)?)? })
         };
         rows.iter().map(score_row).collect()
     }
@@ -82,10 +82,10 @@ impl View for SqliteView {
             .await
             .map_err(|e| StoreError::from_sqlx("reading counts", e))?;
         let count = |row: &SqliteRow| {
-            let name: &str = row.get(1);
+            let name: &str = get(row, 1)?;
             let what =
                 Count::ALL.into_iter().find(|c| c.name() == name).ok_or(StoreError::Damaged("an unknown count"))?;
-            Ok(CountRow { workspace: u64::try_from(row.get::<i64, _>(0)).ok(), what, n: row.get(2) })
+            Ok(CountRow { workspace: u64::try_from(get::<i64>(row, 0)?).ok(), what, n: get(row, 2)? })
         };
         rows.iter().map(count).collect()
     }
@@ -107,9 +107,9 @@ impl View for SqliteView {
             .await
             .map_err(|e| StoreError::from_sqlx("reading the quarantine", e))?;
         let quarantined = |row: &SqliteRow| {
-            let stream = Stream::parse(row.get(0)).ok_or(StoreError::Damaged("an unknown stream"))?;
-            let offset = row.get::<i64, _>(2).cast_unsigned();
-            Ok(Quarantined { stream, partition: row.get(1), offset, reason: row.get(3), record: row.get(4) })
+            let stream = Stream::parse(get(row, 0)?).ok_or(StoreError::Damaged("an unknown stream"))?;
+            let offset = get::<i64>(row, 2)?.cast_unsigned();
+            Ok(Quarantined { stream, partition: get(row, 1)?, offset, reason: get(row, 3)?, record: get(row, 4)? })
         };
         rows.iter().map(quarantined).collect()
     }
@@ -183,8 +183,8 @@ impl SpanView for SqliteView {
             .map_err(|e| StoreError::from_sqlx("reading members", e))?;
         let span = |row: &SqliteRow| {
             let (segment, past) = (range.segment, range.past);
-            let key = SpanKey { segment, past, enters: row.get(0), profile: profile_id(row.get(1))? };
-            Ok(SpanRow { key, leaves: row.get(2) })
+            let key = SpanKey { segment, past, enters: get(row, 0)?, profile: profile_id(get(row, 1)?)? };
+            Ok(SpanRow { key, leaves: get(row, 2)? })
         };
         rows.iter().map(span).collect()
     }
@@ -195,7 +195,7 @@ impl SpanView for SqliteView {
             .fetch_optional(&mut *self.0)
             .await
             .map_err(|e| StoreError::from_sqlx("reading members", e))?;
-        row.map(|row| Ok((row.get(0), profile_id(row.get(1))?))).transpose()
+        row.map(|row| Ok((get(&row, 0)?, profile_id(get(&row, 1)?)?))).transpose()
     }
 
     async fn next_stretch(
@@ -239,10 +239,10 @@ impl SpanView for SqliteView {
             .fetch_all(&mut *self.0)
             .await
             .map_err(|e| StoreError::from_sqlx("reading a profile's segments", e))?;
-        let span = |row: &SqliteRow| SpanRow {
-            key: SpanKey { segment: row.get(0), past: row.get(1), enters: row.get(2), profile },
-            leaves: row.get(3),
+        let span = |row: &SqliteRow| {
+            let key = SpanKey { segment: get(row, 0)?, past: get(row, 1)?, enters: get(row, 2)?, profile };
+            Ok(SpanRow { key, leaves: get(row, 3)? })
         };
-        Ok(rows.iter().map(span).collect())
+        rows.iter().map(span).collect()
     }
 }

@@ -23,6 +23,8 @@ const READ_BYTES: usize = 1 << 20;
 const BATCH_BYTES: usize = 64 << 20;
 /// From the beginning of a batch to that of the next, at least.
 const PACE: Duration = Duration::from_millis(20);
+/// After so long without a batch the tables are tidied up.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The timeline of one partition in one generation.
 pub(crate) struct Timeline {
@@ -41,6 +43,8 @@ pub(crate) struct Timeline {
     first: u64,
     /// When the last batch began.
     began: Instant,
+    /// When the tables may be tidied up, if nothing is to be folded until then.
+    quiet: Option<Instant>,
 }
 
 impl Timeline {
@@ -56,9 +60,11 @@ impl Timeline {
         crate::check_end(log.as_ref(), Projection::Timeline, partition, next).await?;
         let definitions = DefinitionSet::new(log.clone(), generation.bound());
         let (until, began) = (UNLIMITED, Instant::now());
+        let quiet = Some(began + QUIET);
         let begun = next > 0 || crate::is_read(store.as_ref(), generation.as_ref()).await?;
         let first = if begun { 0 } else { log.bounds(Stream::Events, partition).await?.end };
-        Ok(Self { log, store, generation, partition, owner, definitions, next, until, admitted: next, first, began })
+        let admitted = next;
+        Ok(Self { log, store, generation, partition, owner, definitions, next, until, admitted, first, began, quiet })
     }
 
     /// Whether membership must go on before there is something to do.
@@ -98,9 +104,14 @@ impl Owned for Timeline {
         while self.waits() {
             changes.mark_unchanged();
             self.admitted = crate::position(self.generation.as_ref(), Projection::Membership, self.partition).await?;
-            if self.waits() && changes.changed().await.is_err() {
-                // The store is being closed; whoever closes it stops this task.
-                std::future::pending::<()>().await;
+            if self.waits() {
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() {
+                        // The store is being closed; whoever closes it stops this task.
+                        std::future::pending::<()>().await;
+                    },
+                    () = at(self.quiet) => return Ok(()),
+                }
             }
         }
         tokio::time::sleep_until(self.began + PACE).await;
@@ -112,6 +123,10 @@ impl Owned for Timeline {
     }
 
     async fn work(&mut self) -> Result<(), FoldError> {
+        if self.waits() {
+            self.quiet = None;
+            return Ok(self.generation.tidy_up().await?);
+        }
         self.began = Instant::now();
         let mut records: Vec<LogRecord> = Vec::new();
         let (mut next, mut bytes) = (self.next, 0);
@@ -130,6 +145,15 @@ impl Owned for Timeline {
         self.generation.commit_timeline(fence, &batch).await?;
         taken.measure();
         self.next = next;
+        self.quiet = Some(Instant::now() + QUIET);
         Ok(())
+    }
+}
+
+/// Waits until then; for ever, if that is never.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
@@ -19,7 +20,9 @@ use weir_event::{Clock, Envelope, Stream};
 use weir_event_log::{EventLog, LogAppender as _, LogReader as _, MemoryLog, Record};
 use weir_lifecycle::Health;
 use weir_projector::FoldError;
-use weir_store::{Difference, GenerationId, NotedRebuild, PgStore, Rebuild, RebuildRequest, RebuildState, Store};
+use weir_store::{
+    Difference, GenerationId, NotedRebuild, PgStore, Rebuild, RebuildRequest, RebuildState, Store, Table, TableRow,
+};
 use world::{Made, block_on, made, new_log, open, project, records};
 
 /// A projector that runs, and an operator who asks it.
@@ -361,6 +364,53 @@ fn what_waits_is_added_to_sums_whatever_batch_a_hand_says_left_it() {
         let house = House::start(&log, &open(place.path()).await);
         let id = house.begin().await;
         assert_eq!(house.ask(id, RebuildRequest::Verify).await.state, RebuildState::Verified);
+        house.stop().await;
+    });
+}
+
+/// Bytes that wait to be added to sums.
+async fn waiting(store: &Arc<dyn Store>) -> usize {
+    let mut contents = store.live().await.unwrap().unwrap().contents().await.unwrap();
+    let rows: Vec<TableRow> = contents.rows(Table::RemovalDaysNew).try_collect().await.unwrap();
+    let bytes = |row: &TableRow| match row {
+        TableRow::RemovalDaysNew(.., row) => row.changes.len(),
+        _ => 0,
+    };
+    rows.iter().map(bytes).sum()
+}
+
+#[test]
+fn what_waits_is_added_to_sums_when_nothing_comes() {
+    block_on(async {
+        let (log, place) = (new_log(1).await, tempfile::tempdir().unwrap());
+        let store = open(place.path()).await;
+        // The first batch of a process is added to sums with all that is there; the next one is too little for itself.
+        for products in [1, 1_000] {
+            let bought = |n: usize| {
+                ["cart.added", "cart.removed"].map(|name| {
+                    let made = records(&[Made(1, name, 1, 0, 1)]);
+                    let mut made = Envelope::parse(&made[0].value).unwrap();
+                    made.id = format!("{products} {n} {name}").into();
+                    let data = format!(r#"{{"product_id":"a product, number {n}"}}"#);
+                    made.data = Some(serde_json::from_str(&data).unwrap());
+                    let mut value = Vec::new();
+                    made.write(&mut value);
+                    Record::new(made.key(), value)
+                })
+            };
+            log.append(Stream::Events, (0..products).flat_map(bought).collect()).await.unwrap();
+            project(&log, &store, 1).await;
+        }
+        // Unless it was quiet for a second already.
+        assert!(waiting(&store).await < 256 << 10);
+        let house = House::start(&log, &store);
+        let mut changes = store.changes();
+        let quiet = async {
+            while waiting(&store).await > 0 {
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), quiet).await.expect("what waits is added to sums");
         house.stop().await;
     });
 }

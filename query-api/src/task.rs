@@ -2,13 +2,16 @@
 
 use weir_http::Problem;
 
-/// Runs it whether or not the client waits, and beside whatever else the request does.
-pub(crate) async fn to_the_end<T: Send + 'static>(
+/// Runs it from now on, whether or not the client waits, and beside whatever else the request does.
+pub(crate) fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::spawn(work).await {
-        Ok(answer) => answer,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(Problem::internal(&error)),
+) -> impl Future<Output = Result<T, Problem>> {
+    let task = tokio::spawn(work);
+    async move {
+        match task.await {
+            Ok(answer) => answer,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => Err(Problem::internal(&error)),
+        }
     }
 }

@@ -26,7 +26,7 @@ mod summary;
 
 use cell::Cell;
 pub use cell::Class;
-pub use summary::{Summary, Sums};
+pub use summary::{OneByOne, Summary, Sums};
 
 /// Microseconds of a day; days are those of UTC.
 pub const DAY: i64 = 86_400_000_000;
@@ -172,7 +172,7 @@ impl Changes {
     pub fn add_encoded(&mut self, bytes: &[u8]) -> Result<(), Damaged> {
         for part in ChangedParts::of(bytes)? {
             let (product, day, cell) = part?;
-            self.cell(product, day).merge(Cell::read(cell)?);
+            self.cell(text(product)?, day).merge(Cell::read(cell)?);
         }
         Ok(())
     }
@@ -216,6 +216,7 @@ impl RowChanges {
         let mut changes = self.0.into_iter().peekable();
         for part in Parts::of(row)? {
             let (product, bytes) = part?;
+            let product = text(product)?;
             while let Some((product, cell)) = changes.next_if(|(changed, _)| changed.as_str() < product) {
                 put_product(&mut out, &product, &cell);
             }
@@ -247,7 +248,7 @@ pub fn numbers(row: &[u8], mut each: impl FnMut(&[u8], i128)) -> Result<(), Dama
     let mut products = BTreeMap::new();
     for part in Parts::of(row)? {
         let (product, bytes) = part?;
-        products.insert(product.to_owned(), Cell::read(bytes)?);
+        products.insert(text(product)?.to_owned(), Cell::read(bytes)?);
     }
     let products = RowChanges(products);
     products.0.iter().for_each(|(product, cell)| cell.numbers(product, &mut each));
@@ -297,6 +298,11 @@ fn begin(bytes: &[u8]) -> Result<Reader<'_>, Damaged> {
     Ok(reader)
 }
 
+/// A product or a currency.
+fn text(bytes: &[u8]) -> Result<&str, Damaged> {
+    std::str::from_utf8(bytes).map_err(|_| Damaged("text is not UTF-8"))
+}
+
 /// The products of a row, each with the bytes of its cell.
 struct Parts<'a>(Reader<'a>);
 
@@ -307,10 +313,10 @@ impl<'a> Parts<'a> {
 }
 
 impl<'a> Iterator for Parts<'a> {
-    type Item = Result<(&'a str, &'a [u8]), Damaged>;
+    type Item = Result<(&'a [u8], &'a [u8]), Damaged>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        next(&mut self.0, |reader| Ok((reader.text()?, reader.bytes()?)))
+        next(&mut self.0, |reader| Ok((reader.bytes()?, reader.bytes()?)))
     }
 }
 
@@ -324,10 +330,10 @@ impl<'a> ChangedParts<'a> {
 }
 
 impl<'a> Iterator for ChangedParts<'a> {
-    type Item = Result<(&'a str, i32, &'a [u8]), Damaged>;
+    type Item = Result<(&'a [u8], i32, &'a [u8]), Damaged>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        next(&mut self.0, |reader| Ok((reader.text()?, day(reader)?, reader.bytes()?)))
+        next(&mut self.0, |reader| Ok((reader.bytes()?, day(reader)?, reader.bytes()?)))
     }
 }
 

@@ -332,15 +332,15 @@ impl Kept {
 
     fn summary(&self, class: Class, days: (i64, i64)) -> BTreeMap<String, Sum> {
         let days = (days.0 as i32, days.1 as i32);
-        let mut summary = Summary::new(class, days);
-        for stretches in cover(days.0..days.1) {
-            let of = |place: &Place| place.level == stretches.level && stretches.numbers.contains(&place.number);
-            // In parts: whatever a part is of, they add up to the same.
-            let mut part = Summary::new(class, days);
-            self.rows.iter().filter(|(place, _)| of(place)).for_each(|(_, row)| part.add(row).unwrap());
-            summary.merge(part);
+        let covered = cover(days.0..days.1);
+        let of = |place: &Place| covered.iter().any(|of| place.level == of.level && of.numbers.contains(&place.number));
+        let rows = self.rows.iter().filter(|(place, _)| of(place)).map(|(place, row)| (place.bucket, row.clone()));
+        let mut summary = Summary::of_changes(class, days, self.waiting.clone()).unwrap();
+        // In parts: whatever a part is of, they add up to the same.
+        for n in 0..3 {
+            let part = rows.clone().skip(n).step_by(3).collect();
+            summary.merge(Summary::of_rows(class, days, part).unwrap());
         }
-        self.waiting.iter().for_each(|changes| summary.add_changes(changes).unwrap());
         let products = summary.products().map(|(product, sums)| {
             let value = summary.value(sums).into_iter();
             let value = value.map(|(currency, amount)| (currency.map(str::to_owned), whole(amount))).collect();
@@ -522,8 +522,12 @@ fn bytes_of_no_release_are_damage() {
         assert!(History::decode(bytes).is_err(), "{bytes:?}");
         assert!(Removal::decode(bytes).is_err(), "{bytes:?}");
     }
-    let mut summary = Summary::new(Class::All, (0, 1));
-    for row in [&[0][..], &[1, 9], &[1, 1, b'p', 1, 0], &[1, 1, b'p', 3, 0, 0, 9]] {
-        assert!(summary.add(row).is_err(), "{row:?}");
+    let row = [1, 1, b'p', 2, 0, 0];
+    assert!(Summary::of_rows(Class::All, (0, 1), vec![(0, row.to_vec())]).is_ok());
+    let out_of_order = [&row[..], &row[1..]].concat();
+    for row in
+        [&[0][..], &[1, 9], &[1, 1, b'p', 1, 0], &[1, 1, b'p', 3, 0, 0, 9], &[1, 1, 0xff, 2, 0, 0], &out_of_order]
+    {
+        assert!(Summary::of_rows(Class::All, (0, 1), vec![(0, row.to_vec())]).is_err(), "{row:?}");
     }
 }

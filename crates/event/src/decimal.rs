@@ -112,6 +112,7 @@ impl Decimal {
     ///
     /// # Errors
     /// The bytes are something else.
+    #[inline]
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
         let mut byte = reader.u8()?;
         if byte == WHOLE {

@@ -1,7 +1,8 @@
 //! Baskets: the rows of what is folded into them, and what projections and readers ask for.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 use weir_basket::days;
 use weir_event::ProfileId;
 
@@ -104,12 +105,13 @@ pub trait BasketView {
         range: &RemovalRange,
         products: &[String],
     ) -> Result<Vec<RemovalRow>, StoreError>;
-    /// The sums of removals of stretches, in any order.
-    fn removal_days(
+    /// The sums of removals of stretches and of some shares of the products, each with its share, in any order.
+    async fn removal_days(
         &mut self,
         workspace: u64,
-        stretches: Vec<days::Stretches>,
-    ) -> BoxStream<'_, Result<Vec<u8>, StoreError>>;
+        stretches: &[days::Stretches],
+        buckets: Range<i32>,
+    ) -> Result<Vec<(i32, Vec<u8>)>, StoreError>;
     /// What is to be added to the sums of a workspace.
     async fn removal_changes(&mut self, workspace: u64) -> Result<Vec<Vec<u8>>, StoreError>;
     /// All counts of baskets, of all partitions together.

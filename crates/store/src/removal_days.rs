@@ -1,7 +1,7 @@
 //! Changes of sums that wait, and when they are added to their rows.
 //!
-//! Each batch leaves beside the sums what it adds to them. When it was enough, all that is there is added up, whoever left
-//! it, in one transaction, by one process at a time. Those that wait for it find little left to do, and so nothing stays behind
+//! Each batch leaves beside the sums what it adds to them. When it was enough, or nothing more comes, all that is there is
+//! added up, whoever left it, in one transaction, by one process at a time. Those that wait for it find little left to do, and so nothing stays behind
 //! when the last batch has come.
 
 use std::collections::BTreeMap;
@@ -17,10 +17,21 @@ use crate::baskets::{DaysChanges, DaysKey, DaysRow};
 const MERGED_AT: usize = 256 << 10;
 /// And at least this part of what was written the last time, however many products there are.
 const PART: usize = 32;
+/// Bytes of changes that are added when nothing else is to be done. Not fewer: each change writes eight rows.
+const MERGED_WHEN_QUIET: usize = 32 << 10;
 /// Bytes of changes that are added up at once: in memory they take many times as much.
 const AT_ONCE: usize = 4 << 20;
 /// Rows that are read and written at once.
 const ROWS: usize = 512;
+
+/// What there is to be enough for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enough {
+    /// To let the batch wait that left it.
+    ForABatch,
+    /// To use a moment in which nothing comes.
+    ForAQuietMoment,
+}
 
 /// Says when changes are worth writing rows for. What other processes left there isn't known; it isn't more than they let
 /// wait.
@@ -39,13 +50,25 @@ impl Unmerged {
     /// Changes were written; answers whether it is time.
     pub(crate) fn add(&self, changes: &[DaysChanges]) -> bool {
         let bytes: usize = changes.iter().map(|row| row.changes.len()).sum();
-        let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        bytes > 0 && waiting >= self.due.load(Ordering::Relaxed)
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        bytes > 0 && self.is(Enough::ForABatch)
     }
 
-    /// Whether it is still time; then it is for the caller to merge, and what is written from now on counts anew.
-    pub(crate) fn take(&self) -> bool {
-        let due = self.due.load(Ordering::Relaxed);
+    fn due(&self, enough: Enough) -> usize {
+        match enough {
+            Enough::ForABatch => self.due.load(Ordering::Relaxed),
+            Enough::ForAQuietMoment => MERGED_WHEN_QUIET,
+        }
+    }
+
+    /// Whether what waits is enough.
+    pub(crate) fn is(&self, enough: Enough) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= self.due(enough)
+    }
+
+    /// Whether it still is; then it is for the caller to merge, and what is written from now on counts anew.
+    pub(crate) fn take(&self, enough: Enough) -> bool {
+        let due = self.due(enough);
         let taken = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| (bytes >= due).then_some(0));
         taken.is_ok()
     }

@@ -129,6 +129,8 @@ pub trait TableWriter: Send + Sync + 'static {
     ) -> Result<(), StoreError>;
     /// Commits a batch of `timeline`.
     async fn commit_timeline(&self, fence: Fence, batch: &TimelineBatch) -> Result<(), StoreError>;
+    /// Does what batches left for a quiet moment: adds to sums of removals what waits for them, unless it is little.
+    async fn tidy_up(&self) -> Result<(), StoreError>;
     /// The offsets in `[from, to)` of a partition of `events.v1` that membership did not admit, in order.
     async fn not_admitted(&self, partition: u32, from: u64, to: u64) -> Result<Vec<u64>, StoreError>;
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use weir_event::Decimal;
 use weir_event::codec::{Damaged, Reader, put_bytes, put_u64};
 
+use super::text;
 use crate::change::{option, put_text};
 use crate::removal::Removal;
 
@@ -192,8 +193,8 @@ fn read_amount(reader: &mut Reader<'_>) -> Result<i128, Damaged> {
 pub(super) trait Sink<'a> {
     /// How often and how much was removed.
     fn removed(&mut self, class: Class, times: i64, quantity: i128);
-    /// The value of how many removals, in a currency (`None`: of none).
-    fn amount(&mut self, class: Class, currency: Option<&'a str>, count: i64, amount: i128);
+    /// The value of how many removals, in a currency (`None`: of none), which need not be UTF-8.
+    fn amount(&mut self, class: Class, currency: Option<&'a [u8]>, count: i64, amount: i128) -> Result<(), Damaged>;
     /// So many profiles, whose day before was this one.
     fn profiles(&mut self, class: Class, before: Option<i32>, count: i64);
 }
@@ -209,9 +210,9 @@ pub(super) fn read<'a>(bytes: &'a [u8], sink: &mut impl Sink<'a>) -> Result<(), 
         let times = read_i64(&mut reader)?;
         sink.removed(class, times, read_amount(&mut reader)?);
         for _ in 0..reader.u64()? {
-            let currency = option(&mut reader, |reader| reader.text())?;
+            let currency = option(&mut reader, Reader::bytes)?;
             let count = read_i64(&mut reader)?;
-            sink.amount(class, currency, count, read_amount(&mut reader)?);
+            sink.amount(class, currency, count, read_amount(&mut reader)?)?;
         }
         for _ in 0..reader.u64()? {
             let (before, count) = read_profiles(&mut reader)?;
@@ -255,8 +256,10 @@ impl Sink<'_> for Cell {
         (tally.times, tally.quantity) = (times, quantity);
     }
 
-    fn amount(&mut self, class: Class, currency: Option<&str>, count: i64, amount: i128) {
+    fn amount(&mut self, class: Class, currency: Option<&[u8]>, count: i64, amount: i128) -> Result<(), Damaged> {
+        let currency = currency.map(text).transpose()?;
         self.tally(class).amounts.insert(currency.map(str::to_owned), (count, amount));
+        Ok(())
     }
 
     fn profiles(&mut self, class: Class, before: Option<i32>, count: i64) {

@@ -1,14 +1,13 @@
 //! Cells added up over days, by product.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use indexmap::IndexMap;
 use smallvec::SmallVec;
-use weir_event::Decimal;
 use weir_event::codec::Damaged;
+use weir_event::{Decimal, ProfileId};
 
 use super::cell::{self, Sink};
-use super::{ChangedParts, Class, Parts};
+use super::{ChangedParts, Class, Parts, bucket, text};
 use crate::removal::Removal;
 
 /// What a product's removals come to.
@@ -42,14 +41,14 @@ impl Sums {
         self.amounts.iter().filter(|(_, count, _)| *count != 0).map(|(currency, _, amount)| (*currency, *amount))
     }
 
-    /// Adds sums whose currencies have other numbers: `currencies` says which.
-    fn merge(&mut self, other: Self, currencies: &[usize]) {
+    /// Adds sums whose currencies have the same numbers.
+    fn merge(&mut self, other: Self) {
         self.draft += other.draft;
         self.checked_out += other.checked_out;
         self.profiles += other.profiles;
         self.quantity = self.quantity.wrapping_add(other.quantity);
         for (currency, count, amount) in other.amounts {
-            self.amount(currencies[currency], count, amount);
+            self.amount(currency, count, amount);
         }
     }
 
@@ -61,109 +60,125 @@ impl Sums {
     }
 }
 
-/// Products that there is room for from the beginning.
-const ROOM: usize = 1_024;
-
-/// The sums of each product. Rows of one share name nearly the same products in one order, so most need not be searched for.
+/// A product with its sums. Ordered by share, then by product: as rows hold them.
 #[derive(Debug)]
-struct Products {
-    sums: IndexMap<Box<str>, Sums, rapidhash::fast::RandomState>,
-    /// The place of the product that is likely to come next.
-    next: usize,
+struct Product {
+    bucket: i32,
+    name: Box<str>,
+    sums: Sums,
 }
 
-impl Products {
-    fn new() -> Self {
-        Self { sums: IndexMap::with_capacity_and_hasher(ROOM, rapidhash::fast::RandomState::default()), next: 0 }
-    }
-
-    fn of(&mut self, product: &str) -> &mut Sums {
-        let expected = self.sums.get_index(self.next).is_some_and(|(known, _)| **known == *product);
-        let place = if expected { Some(self.next) } else { self.sums.get_index_of(product) };
-        let place = place.unwrap_or_else(|| self.sums.insert_full(product.into(), Sums::default()).0);
-        self.next = place + 1;
-        &mut self.sums[place]
+impl Product {
+    fn place(&self) -> (i32, &str) {
+        (self.bucket, &self.name)
     }
 }
 
-/// A summary in the making.
+/// What removals of a class come to, on days from the first on, up to the second.
 #[derive(Debug)]
 pub struct Summary {
     class: Class,
-    /// From the first on, up to the second.
     days: (i32, i32),
-    products: Products,
+    /// In their order, each once.
+    products: Vec<Product>,
     /// Currencies met, by number; the first stands for none.
     currencies: Vec<Option<String>>,
 }
 
 impl Summary {
-    /// An empty summary of removals of a class, on days from the first on, up to the second.
+    /// Of nothing.
     pub fn new(class: Class, days: (i32, i32)) -> Self {
-        Self { class, days, products: Products::new(), currencies: vec![None] }
+        Self { class, days, products: Vec::new(), currencies: vec![None] }
     }
 
-    /// Adds a row of a stretch within its days. Rows may come in any order.
+    /// Of rows of stretches within its days, each with its share of the products.
     ///
     /// # Errors
-    /// The row isn't one that [`RowChanges::apply`](super::RowChanges::apply) made.
-    pub fn add(&mut self, row: &[u8]) -> Result<(), Damaged> {
-        for part in Parts::of(row)? {
-            let (product, bytes) = part?;
-            cell::read(bytes, &mut self.adding(product))?;
+    /// A row isn't one that [`RowChanges::apply`](super::RowChanges::apply) made.
+    pub fn of_rows(class: Class, days: (i32, i32), mut rows: Vec<(i32, Vec<u8>)>) -> Result<Self, Damaged> {
+        let mut summary = Self::new(class, days);
+        rows.sort_by_key(|(bucket, _)| *bucket);
+        for rows in rows.chunk_by(|(one, _), (other, _)| one == other) {
+            summary.add_share(rows[0].0, rows.iter().map(|(_, row)| row.as_slice()))?;
+        }
+        Ok(summary)
+    }
+
+    /// Adds the rows of one share. They name nearly the same products in one order, so none is searched for.
+    fn add_share<'a>(&mut self, bucket: i32, rows: impl Iterator<Item = &'a [u8]>) -> Result<(), Damaged> {
+        let mut rows: Vec<Run<'a>> = rows.map(Run::of).collect::<Result<_, _>>()?;
+        while let Some(product) = rows.iter().filter_map(Run::product).min() {
+            let mut sums = Sums::default();
+            for row in &mut rows {
+                if let Some(cell) = row.next_if(product)? {
+                    cell::read(cell, &mut self.adding(&mut sums))?;
+                }
+            }
+            self.products.push(Product { bucket, name: text(product)?.into(), sums });
         }
         Ok(())
     }
 
-    /// Adds what changes say of its days.
+    /// Of what changes say of its days.
     ///
     /// # Errors
     /// The bytes aren't what [`Changes::encode`](super::Changes::encode) made.
-    pub fn add_changes(&mut self, changes: &[u8]) -> Result<(), Damaged> {
-        let (from, to) = self.days;
-        for part in ChangedParts::of(changes)? {
-            let (product, day, bytes) = part?;
-            if from <= day && day < to {
-                cell::read(bytes, &mut self.adding(product))?;
+    pub fn of_changes(class: Class, days: (i32, i32), changes: Vec<Vec<u8>>) -> Result<Self, Damaged> {
+        let mut cells = Vec::new();
+        for changes in &changes {
+            for part in ChangedParts::of(changes)? {
+                let (product, day, cell) = part?;
+                if days.0 <= day && day < days.1 {
+                    cells.push((product, cell));
+                }
             }
         }
-        Ok(())
+        cells.sort_by_key(|(product, _)| *product);
+        let mut summary = Self::new(class, days);
+        for cells in cells.chunk_by(|(one, _), (other, _)| one == other) {
+            let mut sums = Sums::default();
+            for (_, cell) in cells {
+                cell::read(cell, &mut summary.adding(&mut sums))?;
+            }
+            let name = text(cells[0].0)?;
+            summary.products.push(Product { bucket: bucket(name), name: name.into(), sums });
+        }
+        summary.products.sort_by_key(|product| product.bucket);
+        Ok(summary)
     }
 
-    fn adding(&mut self, product: &str) -> Adding<'_> {
-        let sums = self.products.of(product);
+    fn adding<'s>(&'s mut self, sums: &'s mut Sums) -> Adding<'s> {
         Adding { class: self.class, from: self.days.0, sums, currencies: &mut self.currencies }
     }
 
-    /// Adds another summary of the same class and days, of other rows.
+    /// Adds another summary of the same class and days, of other rows or changes.
     pub fn merge(&mut self, other: Self) {
         let currencies: Vec<usize> =
             other.currencies.iter().map(|currency| number(&mut self.currencies, currency.as_deref())).collect();
-        for (product, sums) in other.products.sums {
-            self.products.of(&product).merge(sums, &currencies);
+        let first = other.products.first().map(Product::place);
+        // Where the first one is, or would be: mostly behind all others.
+        let mut at = self.products.partition_point(|own| first.is_some_and(|first| own.place() < first));
+        let (length, mut in_order) = (self.products.len(), true);
+        for mut other in other.products {
+            other.sums.amounts.iter_mut().for_each(|(currency, ..)| *currency = currencies[*currency]);
+            while at < length && self.products[at].place() < other.place() {
+                at += 1;
+            }
+            if at < length && self.products[at].place() == other.place() {
+                self.products[at].sums.merge(other.sums);
+            } else {
+                in_order &= at == length;
+                self.products.push(other);
+            }
         }
-    }
-
-    /// Adds a single removal, for bounds that are no days. Whether its profile is the first one of the product is for the
-    /// caller to know.
-    pub fn add_removal(&mut self, removal: &Removal, new_profile: bool) {
-        let number = number(&mut self.currencies, removal.currency());
-        let sums = self.products.of(&removal.product);
-        if removal.is_draft() {
-            sums.draft += 1
-        } else {
-            sums.checked_out += 1
-        }
-        sums.profiles += i64::from(new_profile);
-        sums.quantity = sums.quantity.wrapping_add(removal.quantity.billionths());
-        if let Some(value) = removal.value() {
-            sums.amount(number, 1, value.billionths());
+        if !in_order {
+            self.products.sort_by(|one, other| one.place().cmp(&other.place()));
         }
     }
 
     /// The products that something was removed of, in no order.
     pub fn products(&self) -> impl Iterator<Item = (&str, &Sums)> {
-        self.products.sums.iter().filter(|(_, sums)| sums.times() != 0).map(|(product, sums)| (&**product, sums))
+        self.products.iter().filter(|product| product.sums.times() != 0).map(|product| (&*product.name, &product.sums))
     }
 
     /// What a product's removals cost, by currency, none first.
@@ -172,6 +187,73 @@ impl Summary {
             (self.currencies.get(number).and_then(Option::as_deref), Decimal::from_billionths(amount))
         };
         sums.valued().map(amount).collect()
+    }
+}
+
+/// A row that is being read, a product after the other.
+struct Run<'a> {
+    parts: Parts<'a>,
+    next: Option<(&'a [u8], &'a [u8])>,
+}
+
+impl<'a> Run<'a> {
+    fn of(row: &'a [u8]) -> Result<Self, Damaged> {
+        let mut parts = Parts::of(row)?;
+        let next = parts.next().transpose()?;
+        Ok(Self { parts, next })
+    }
+
+    fn product(&self) -> Option<&'a [u8]> {
+        self.next.map(|(product, _)| product)
+    }
+
+    /// The cell of the product, if that is the next one.
+    fn next_if(&mut self, product: &[u8]) -> Result<Option<&'a [u8]>, Damaged> {
+        let Some((_, cell)) = self.next.filter(|(next, _)| *next == product) else { return Ok(None) };
+        self.next = self.parts.next().transpose()?;
+        if self.product().is_some_and(|next| next <= product) {
+            return Err(Damaged("sums name products in another order than theirs"));
+        }
+        Ok(Some(cell))
+    }
+}
+
+/// Removals added up one by one, for bounds that aren't days.
+#[derive(Debug)]
+pub struct OneByOne {
+    products: HashMap<String, (Sums, HashSet<ProfileId>)>,
+    currencies: Vec<Option<String>>,
+}
+
+impl Default for OneByOne {
+    fn default() -> Self {
+        Self { products: HashMap::new(), currencies: vec![None] }
+    }
+}
+
+impl OneByOne {
+    /// Adds a removal of a profile.
+    pub fn add(&mut self, profile: ProfileId, removal: &Removal) {
+        let (sums, profiles) = self.products.entry(removal.product.clone()).or_default();
+        if removal.is_draft() {
+            sums.draft += 1
+        } else {
+            sums.checked_out += 1
+        }
+        sums.profiles += i64::from(profiles.insert(profile));
+        sums.quantity = sums.quantity.wrapping_add(removal.quantity.billionths());
+        if let Some(value) = removal.value() {
+            sums.amount(number(&mut self.currencies, removal.currency()), 1, value.billionths());
+        }
+    }
+
+    /// What they come to.
+    pub fn into_summary(self, class: Class, days: (i32, i32)) -> Summary {
+        let product =
+            |(name, (sums, _)): (String, (Sums, _))| Product { bucket: bucket(&name), name: name.into(), sums };
+        let mut products: Vec<Product> = self.products.into_iter().map(product).collect();
+        products.sort_by(|one, other| one.place().cmp(&other.place()));
+        Summary { class, days, products, currencies: self.currencies }
     }
 }
 
@@ -210,10 +292,16 @@ impl<'a> Sink<'a> for Adding<'_> {
         }
     }
 
-    fn amount(&mut self, class: Class, currency: Option<&'a str>, count: i64, amount: i128) {
+    fn amount(&mut self, class: Class, currency: Option<&'a [u8]>, count: i64, amount: i128) -> Result<(), Damaged> {
         if self.wants(class) {
-            self.sums.amount(number(self.currencies, currency), count, amount);
+            let known = self.currencies.iter().position(|own| own.as_ref().map(String::as_bytes) == currency);
+            let number = match known {
+                Some(number) => number,
+                None => number(self.currencies, currency.map(text).transpose()?),
+            };
+            self.sums.amount(number, count, amount);
         }
+        Ok(())
     }
 
     fn profiles(&mut self, class: Class, before: Option<i32>, count: i64) {

@@ -88,6 +88,20 @@ async fn sums_add_up_whatever_waits<P: Place>(make: &impl AsyncFn() -> P) {
     }
     assert!(waiting(generation.as_ref()).await < 16 * 1_000, "nothing was added to rows");
     summaries(generation.as_ref(), &all).await;
+    // What is too little to be added to rows by itself is added in a quiet moment, unless it is next to nothing.
+    for (at, profiles, left) in [(8, 3, true), (9, 1_000, false)] {
+        let mut changes = days::Changes::default();
+        for _ in 0..profiles {
+            let mine = removals(&[(random.pick(&names), 3)]);
+            changes.replace(&[], &mine);
+            all.entry(1).or_default().push(mine);
+        }
+        let days = vec![DaysChanges { workspace: 1, changes: changes.encode() }];
+        commit(generation.as_ref(), 3, at, BasketBatch { days, ..BasketBatch::default() }).await;
+        generation.tidy_up().await.unwrap();
+        assert_eq!(waiting(generation.as_ref()).await > 0, left);
+        summaries(generation.as_ref(), &all).await;
+    }
     // All of it is taken away again.
     let mut batch = BasketBatch::default();
     for (workspace, profiles) in std::mem::take(&mut all) {
@@ -126,14 +140,13 @@ async fn summaries(generation: &dyn Generation, all: &BTreeMap<u64, Vec<Vec<Remo
                 mine.iter().for_each(|removal| expected.entry(&removal.product).or_default().0 += 1);
                 products.iter().for_each(|product| expected.entry(product).or_default().1 += 1);
             }
-            let mut summary = days::Summary::new(days::Class::All, (from, to));
-            let mut view = generation.timeline().await.unwrap();
-            for changes in view.removal_changes(workspace).await.unwrap() {
-                summary.add_changes(&changes).unwrap();
-            }
-            let mut sums = view.removal_days(workspace, days::cover(from..to));
-            while let Some(row) = sums.try_next().await.unwrap() {
-                summary.add(&row).unwrap();
+            let (class, mut view) = (days::Class::All, generation.timeline().await.unwrap());
+            let changes = view.removal_changes(workspace).await.unwrap();
+            let mut summary = days::Summary::of_changes(class, (from, to), changes).unwrap();
+            for buckets in [0..1, 1..40, 40..i32::from(days::BUCKETS)] {
+                let rows = view.removal_days(workspace, &days::cover(from..to), buckets.clone()).await.unwrap();
+                assert!(rows.iter().all(|(bucket, _)| buckets.contains(bucket)));
+                summary.merge(days::Summary::of_rows(class, (from, to), rows).unwrap());
             }
             let found = summary.products().map(|(product, sums)| (product, (sums.times(), sums.profiles)));
             assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{workspace} {from} {to}");

@@ -1,8 +1,8 @@
 //! Baskets, in the generation's schema.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
-use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use weir_basket::days;
@@ -237,14 +237,14 @@ impl BasketView for PgTimeline {
         Ok(found)
     }
 
-    fn removal_days(
+    async fn removal_days(
         &mut self,
         workspace: u64,
-        stretches: Vec<days::Stretches>,
-    ) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {
-        let query = self.statements.baskets.days.stretches(workspace, &stretches);
-        let (generation, rows) = (self.generation, self.session.stream(query));
-        rows.map_ok(|row| row.get(0)).map_err(move |e| sort_in(generation, SUMS, e)).boxed()
+        stretches: &[days::Stretches],
+        buckets: Range<i32>,
+    ) -> Result<Vec<(i32, Vec<u8>)>, StoreError> {
+        let query = self.statements.baskets.days.stretches(workspace, stretches, buckets);
+        Ok(self.ask(SUMS, query).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     async fn removal_changes(&mut self, workspace: u64) -> Result<Vec<Vec<u8>>, StoreError> {

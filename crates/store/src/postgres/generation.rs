@@ -24,7 +24,7 @@ use crate::model::{
     Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress, Projection,
     Quarantined, TimelineBatch,
 };
-use crate::removal_days::Unmerged;
+use crate::removal_days::{Enough, Unmerged};
 use crate::traits::{FoldMemory, Generation, Paused, Standstill, TableWriter, TimelineView, View};
 
 /// All statements over a generation's tables.
@@ -123,10 +123,11 @@ impl PgGeneration {
         Ok(())
     }
 
-    /// Adds up what batches add to sums. The batch is committed, whatever becomes of it: it is tried again after the next.
-    async fn merge(&self) {
+    /// Adds up what batches add to sums, if it is still enough. They are committed, whatever becomes of it: it is tried again
+    /// after the next.
+    async fn merge(&self, enough: Enough) {
         let _turn = self.merging.lock().await;
-        if !self.unmerged.take() {
+        if !self.unmerged.take(enough) {
             return;
         }
         match self.statements.baskets.days.merge(&self.links.writers).await {
@@ -286,8 +287,13 @@ impl TableWriter for PgGeneration {
         written.map_err(self.failed("writing sums of removals"))?;
         self.commit(session).await?;
         if self.unmerged.add(&batch.baskets.days) {
-            self.merge().await;
+            self.merge(Enough::ForABatch).await;
         }
+        Ok(())
+    }
+
+    async fn tidy_up(&self) -> Result<(), StoreError> {
+        self.merge(Enough::ForAQuietMoment).await;
         Ok(())
     }
 

@@ -83,7 +83,7 @@ fn statements(of: &Statements) -> Vec<(&Text, &'static str)> {
         (&baskets.days.changes, "(workspace = $1)"),
         (
             &baskets.days.stretches,
-            "((workspace = $1) AND (level = k.level) AND (number >= k.first) AND (number < k.past))",
+            "((workspace = $1) AND (level = k.level) AND (number >= k.first) AND (number < k.past) AND (bucket >= $5) AND (bucket < $6))",
         ),
         (&baskets.list[0][0], "((workspace = $1) AND (draft = $2) AND (place >= $3) AND (place < $4))"),
         (

@@ -1,5 +1,6 @@
 //! Sums of removals by stretches of days, and what waits to be added to them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,7 +25,7 @@ pub(super) struct Statements {
     pub(super) forget: Text,
     /// Begins a transaction within which nobody else adds up what waits.
     alone: Text,
-    /// The sums of stretches.
+    /// The sums of stretches and shares, each with its share.
     pub(super) stretches: Text,
     pub(super) changes: Text,
 }
@@ -76,10 +77,10 @@ impl Statements {
                 schema.name()
             )),
             stretches: schema.text(
-                "SELECT d.sums FROM unnest($2::integer[], $3::integer[], $4::integer[]) AS k (level, first, past)
+                "SELECT d.* FROM unnest($2::integer[], $3::integer[], $4::integer[]) AS k (level, first, past)
                  CROSS JOIN LATERAL
-                   (SELECT sums FROM @removal_days d WHERE d.workspace = $1 AND d.level = k.level
-                      AND d.number >= k.first AND d.number < k.past OFFSET 0) AS d",
+                   (SELECT bucket, sums FROM @removal_days d WHERE d.workspace = $1 AND d.level = k.level
+                      AND d.number >= k.first AND d.number < k.past AND d.bucket >= $5 AND d.bucket < $6 OFFSET 0) AS d",
             ),
             changes: schema.text("SELECT changes FROM @removal_days_new WHERE workspace = $1"),
         }
@@ -113,14 +114,16 @@ impl Statements {
         Ok(written)
     }
 
-    /// Asks for the sums of stretches.
-    pub(super) fn stretches(&self, workspace: u64, stretches: &[days::Stretches]) -> Bound {
+    /// Asks for the sums of stretches and shares.
+    pub(super) fn stretches(&self, workspace: u64, stretches: &[days::Stretches], buckets: Range<i32>) -> Bound {
         self.stretches
             .query()
             .bind(workspace.cast_signed())
             .bind(column(stretches, |of| of.level))
             .bind(column(stretches, |of| of.numbers.start))
             .bind(column(stretches, |of| of.numbers.end))
+            .bind(buckets.start)
+            .bind(buckets.end)
     }
 }
 

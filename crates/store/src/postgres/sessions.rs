@@ -13,8 +13,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::stream::{self, BoxStream};
-use futures::{StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::{ConnectOptions as _, Error, SqlSafeStr as _, SqlStr};
@@ -158,21 +156,6 @@ impl Session {
         let (limit, connection) = self.use_connection()?;
         let answer = timeout(limit, query.fetch_all(connection)).await;
         self.answered(answer)
-    }
-
-    /// Runs a statement and answers its rows as they come, so that they are worked on while the server makes more.
-    pub(super) fn stream(&mut self, query: Bound) -> BoxStream<'_, Result<PgRow, Error>> {
-        let Self { held, home, sound } = self;
-        let held = held.as_mut().filter(|_| std::mem::replace(sound, false));
-        let Some(held) = held else { return stream::once(async { Err(Error::PoolClosed) }).boxed() };
-        let (limit, rows) = (home.kind.answer, query.fetch(&mut held.connection));
-        let rows = stream::try_unfold((rows, sound), move |(mut rows, sound)| async move {
-            let row = timeout(limit, rows.try_next()).await.unwrap_or_else(|_| Err(timed_out()))?;
-            // Left before its end, the connection isn't used again.
-            *sound = row.is_none();
-            Ok(row.map(|row| (row, (rows, sound))))
-        });
-        rows.boxed()
     }
 
     /// Runs a statement that answers one row at the most.

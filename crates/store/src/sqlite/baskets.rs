@@ -1,7 +1,8 @@
 //! Baskets, in the timeline's file.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, ValueRef as _};
 use weir_basket::days;
@@ -182,12 +183,13 @@ impl BasketView for SqliteTimeline {
         found.iter().filter(|row| !row.try_get_raw(2).is_ok_and(|place| place.is_null())).map(removal).collect()
     }
 
-    fn removal_days(
+    async fn removal_days(
         &mut self,
         workspace: u64,
-        stretches: Vec<days::Stretches>,
-    ) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {
-        removal_days::read(&mut self.0, workspace, stretches)
+        stretches: &[days::Stretches],
+        buckets: Range<i32>,
+    ) -> Result<Vec<(i32, Vec<u8>)>, StoreError> {
+        removal_days::read(&mut self.0, workspace, stretches, buckets).await
     }
 
     async fn removal_changes(&mut self, workspace: u64) -> Result<Vec<Vec<u8>>, StoreError> {

@@ -23,7 +23,7 @@ use crate::model::{
     Fence, GenerationId, GenerationInfo, IdChunk, MembershipBatch, ProfileKey, ProfileRow, Progress, Projection,
     Quarantined, TimelineBatch,
 };
-use crate::removal_days::Unmerged;
+use crate::removal_days::{Enough, Unmerged};
 use crate::traits::{FoldMemory, Generation, Paused, Standstill, TableWriter, TimelineView, View};
 
 pub(super) const TABLES: &str = include_str!("../../../../migrations/sqlite/generation/0001_tables.sql");
@@ -232,6 +232,16 @@ impl TableWriter for SqliteGeneration {
         let written = baskets::write(&mut transaction, fence, &batch.baskets).await;
         written.map_err(|e| StoreError::from_sqlx("writing baskets", e))?;
         let written = removal_days::write(&mut transaction, &self.unmerged, fence, &batch.baskets.days).await;
+        written.map_err(|e| StoreError::from_sqlx("writing sums of removals", e))?;
+        self.commit(transaction).await
+    }
+
+    async fn tidy_up(&self) -> Result<(), StoreError> {
+        if !self.unmerged.is(Enough::ForAQuietMoment) {
+            return Ok(());
+        }
+        let mut transaction = self.timeline.begin().await?;
+        let written = removal_days::merge_if(&mut transaction, &self.unmerged, Enough::ForAQuietMoment).await;
         written.map_err(|e| StoreError::from_sqlx("writing sums of removals", e))?;
         self.commit(transaction).await
     }

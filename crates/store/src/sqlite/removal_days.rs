@@ -1,8 +1,8 @@
 //! Sums of removals by stretches of days, and what waits to be added to them.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
-use futures::StreamExt as _;
-use futures::stream::{self, BoxStream};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use weir_basket::days;
@@ -11,7 +11,7 @@ use super::rows::{Many, get};
 use crate::baskets::{DaysChanges, DaysKey, DaysRow};
 use crate::error::StoreError;
 use crate::model::Fence;
-use crate::removal_days::{Tables, Unmerged, WaitingKey, merge};
+use crate::removal_days::{Enough, Tables, Unmerged, WaitingKey, merge};
 
 pub(super) const ROWS: Many = Many {
     head: "SELECT workspace, level, number, bucket, sums FROM removal_days WHERE (workspace, level, number, bucket) IN (",
@@ -37,13 +37,15 @@ pub(super) const FORGET: Many =
 const ALL_WAITING: &str = "SELECT workspace, partition, next, length(changes) FROM removal_days_new";
 pub(super) const CHANGES: &str = "SELECT changes FROM removal_days_new WHERE workspace = ?1";
 
-/// The sums of so many stretches. ?1 workspace; then level, first number and the number after the last of each.
+/// The sums of so many stretches and of some shares, each with its share. ?1 workspace, ?2 first share, ?3 the share after the
+/// last; then level, first number and the number after the last of each stretch.
 pub(super) fn stretches_query(stretches: usize) -> String {
     let asked: Vec<String> =
-        (0..stretches).map(|n| format!("(?{}, ?{}, ?{})", 2 + 3 * n, 3 + 3 * n, 4 + 3 * n)).collect();
+        (0..stretches).map(|n| format!("(?{}, ?{}, ?{})", 4 + 3 * n, 5 + 3 * n, 6 + 3 * n)).collect();
     format!(
-        "SELECT d.sums FROM (VALUES {}) AS t CROSS JOIN removal_days AS d
-         WHERE d.workspace = ?1 AND d.level = t.column1 AND d.number >= t.column2 AND d.number < t.column3",
+        "SELECT d.bucket, d.sums FROM (VALUES {}) AS t CROSS JOIN removal_days AS d
+         WHERE d.workspace = ?1 AND d.level = t.column1 AND d.number >= t.column2 AND d.number < t.column3
+           AND d.bucket >= ?2 AND d.bucket < ?3",
         asked.join(", ")
     )
 }
@@ -60,7 +62,16 @@ pub(super) async fn write(
         query.bind(row.changes.clone())
     });
     written.await?;
-    if !unmerged.add(days) || !unmerged.take() {
+    if unmerged.add(days) { merge_if(connection, unmerged, Enough::ForABatch).await } else { Ok(()) }
+}
+
+/// Adds up what waits, if it is enough.
+pub(super) async fn merge_if(
+    connection: &mut SqliteConnection,
+    unmerged: &Unmerged,
+    enough: Enough,
+) -> Result<(), sqlx::Error> {
+    if !unmerged.take(enough) {
         return Ok(());
     }
     let merged = merge(&mut Within(connection)).await;
@@ -133,21 +144,22 @@ impl Tables for Within<'_> {
     }
 }
 
-/// The sums of stretches.
-pub(super) fn read(
+/// The sums of stretches and shares.
+pub(super) async fn read(
     connection: &mut SqliteConnection,
     workspace: u64,
-    stretches: Vec<days::Stretches>,
-) -> BoxStream<'_, Result<Vec<u8>, StoreError>> {
+    stretches: &[days::Stretches],
+    buckets: Range<i32>,
+) -> Result<Vec<(i32, Vec<u8>)>, StoreError> {
     if stretches.is_empty() {
-        return stream::empty().boxed();
+        return Ok(Vec::new());
     }
-    let text = AssertSqlSafe(stretches_query(stretches.len()));
-    let query = stretches.into_iter().fold(sqlx::query_scalar(text).bind(workspace.cast_signed()), |query, of| {
+    let query = sqlx::query(AssertSqlSafe(stretches_query(stretches.len()))).bind(workspace.cast_signed());
+    let query = stretches.iter().fold(query.bind(buckets.start).bind(buckets.end), |query, of| {
         query.bind(of.level).bind(of.numbers.start).bind(of.numbers.end)
     });
-    let sums = query.fetch(connection);
-    sums.map(|sums| sums.map_err(|e| StoreError::from_sqlx("reading sums of removals", e))).boxed()
+    let rows = query.fetch_all(connection).await.map_err(|e| StoreError::from_sqlx("reading sums of removals", e))?;
+    rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
 }
 
 /// What is to be added to the sums of a workspace.

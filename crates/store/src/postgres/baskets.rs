@@ -89,9 +89,10 @@ impl Statements {
                 ),
             ],
             latest: schema.text(
-                "SELECT r.* FROM unnest($5::text[]) AS k (product) CROSS JOIN LATERAL
+                "SELECT r.* FROM unnest($5::text[]) AS k (product) CROSS JOIN unnest($2::boolean[]) AS d (draft)
+                 CROSS JOIN LATERAL
                    (SELECT workspace, draft, place, profile, product, removal FROM @removals r
-                    WHERE r.workspace = $1 AND r.draft = $2 AND r.product = k.product AND r.place >= $3 AND r.place < $4
+                    WHERE r.workspace = $1 AND r.draft = d.draft AND r.product = k.product AND r.place >= $3 AND r.place < $4
                     ORDER BY r.place DESC, r.profile DESC LIMIT 1) AS r",
             ),
             all_counts: schema
@@ -227,14 +228,11 @@ impl BasketView for PgTimeline {
         range: &RemovalRange,
         products: &[String],
     ) -> Result<Vec<RemovalRow>, StoreError> {
-        let mut found = Vec::new();
-        for draft in [false, true].into_iter().filter(|draft| range.draft.is_none_or(|wanted| wanted == *draft)) {
-            let query = self.statements.baskets.latest.query();
-            let query = query.bind(range.workspace.cast_signed()).bind(draft).bind(place::at(range.from).to_vec());
-            let query = query.bind(place::at(range.to).to_vec()).bind(products.to_vec());
-            found.extend(self.ask("reading removals", query).await?.iter().map(removal));
-        }
-        Ok(found)
+        let drafts = range.draft.map_or(vec![false, true], |draft| vec![draft]);
+        let query = self.statements.baskets.latest.query();
+        let query = query.bind(range.workspace.cast_signed()).bind(drafts).bind(place::at(range.from).to_vec());
+        let query = query.bind(place::at(range.to).to_vec()).bind(products.to_vec());
+        Ok(self.ask("reading removals", query).await?.iter().map(removal).collect())
     }
 
     async fn removal_days(

@@ -100,7 +100,7 @@ fn statements(of: &Statements) -> Vec<(&Text, &'static str)> {
         ),
         (
             &baskets.latest,
-            "((workspace = $1) AND (product = k.product) AND (draft = $2) AND (place >= $3) AND (place < $4))",
+            "((workspace = $1) AND (product = k.product) AND (draft = d.draft) AND (place >= $3) AND (place < $4))",
         ),
         (not_admitted, "((partition = $1) AND (log_offset >= $2) AND (log_offset < $3))"),
     ]

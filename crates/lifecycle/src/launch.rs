@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::process::ExitCode;
 
-use crate::{Config, ConfigError, Exit, Help, Program, Source, Telemetry, causes, say, start_logging};
+use crate::{Config, ConfigError, Exit, Help, Program, Source, Telemetry, causes, complain, say, start_logging};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -72,7 +72,7 @@ where
     let settings = read(&mut config);
     let telemetry = Telemetry::from_config(&mut config);
     if let Err(problems) = config.finish() {
-        eprintln!("{problems}");
+        complain(&problems);
         return ExitCode::from(ConfigError::EXIT_CODE);
     }
     // A program of Weir waits more than it works.
@@ -85,7 +85,8 @@ where
     match ran {
         Ok(exit) => exit.leave(),
         Err(failure) => {
-            eprintln!("{}: {failure}", program.name.split(' ').next().unwrap_or_default());
+            let name = program.name.split(' ').next().unwrap_or_default();
+            complain(&format_args!("{name}: {failure}"));
             // A task of a start that failed may be waiting for somebody who is away.
             Exit { code: failure.code, running: Vec::new() }.leave()
         }

@@ -18,7 +18,7 @@ pub use config::{Config, ConfigError, Help, Program, unknown_variables};
 pub use health::{Component, ComponentReport, Health, HealthReport};
 pub use launch::{Failure, launch};
 pub use listen::listen_address;
-pub use output::{Unsaid, say};
+pub use output::{Unsaid, complain, say};
 pub use probe::{Probe, keep_probing};
 pub use retry::keep_trying;
 pub use setting::Setting;

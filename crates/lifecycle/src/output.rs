@@ -1,8 +1,9 @@
-//! Standard output, whose reader may leave: `weir segments list | head`.
+//! Standard output and standard error, whose reader may leave: `weir segments list | head`, `weir log copy 2>&1 | head`.
 //!
-//! `println!` panics then. To let SIGPIPE end the process, as most tools do, was rejected: a connection whose peer is gone
+//! `println!` and `eprintln!` panic then. To let SIGPIPE end the process, as most tools do, was rejected: a connection whose peer is gone
 //! would end it too.
 
+use std::fmt;
 use std::io::{self, Write as _};
 
 /// Of 128 + SIGPIPE: how a shell sees a tool whose reader left.
@@ -20,9 +21,14 @@ impl Unsaid {
         if self.0.kind() == io::ErrorKind::BrokenPipe {
             return READER_LEFT;
         }
-        eprintln!("{}", crate::causes(self));
+        complain(&crate::causes(self));
         1
     }
+}
+
+/// Writes a line to standard error. Where nobody reads that, nobody is left to be told.
+pub fn complain(line: &dyn fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Writes a text and the end of its line to standard output, at once.

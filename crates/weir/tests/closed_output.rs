@@ -1,4 +1,4 @@
-//! Whoever reads standard output may leave: `weir … | head`.
+//! Whoever reads standard output may leave: `weir … | head`. So may whoever reads standard error.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// 128 + SIGPIPE.
 const READER_LEFT: Option<i32> = Some(141);
+/// EX_USAGE of sysexits.h.
+const USAGE: i32 = 64;
 
 /// The program, with nobody at the other end of its standard output.
 fn unread(arguments: &[&str]) -> Command {
@@ -50,6 +52,24 @@ fn an_answer_that_nobody_reads_ends_a_command_quietly() {
     let url = answering(r#"{"state":"verified","rows":[{"a":1}]}"#);
     for command in [&["status"][..], &["status", "--json"], &["rebuild", "status"], &["segments", "list"]] {
         assert_quiet(&unread(&[command, &["--url", &url, "--key", "k"]].concat()).output().unwrap());
+    }
+}
+
+#[test]
+fn a_complaint_that_nobody_reads_changes_no_exit_code() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{nobody}");
+    for (command, code) in [
+        (&["status", "--url", &url, "--key", "k"][..], 1),
+        (&["status", "--frobnicate"], USAGE),
+        (&["up", "--listen", "nowhere"], USAGE),
+        (&["log", "copy", "--from", "sqlite:/nowhere/log.db", "--to", "sqlite:/nowhere/log.db"], USAGE),
+    ] {
+        let complained = unread(command).output().unwrap();
+        assert_eq!((complained.status.code(), complained.stderr.is_empty()), (Some(code), false), "{command:?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(unread(command).stderr(writer).status().unwrap().code(), Some(code), "{command:?}");
     }
 }
 

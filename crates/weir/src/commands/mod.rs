@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use weir_lifecycle::{ConfigError, Source, TELEMETRY_SETTINGS, Unsaid, settings};
+use weir_lifecycle::{ConfigError, Source, TELEMETRY_SETTINGS, Unsaid, complain, settings};
 
 use crate::USAGE;
 use client::{Client, Fitting};
@@ -161,7 +161,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let unknown = weir_lifecycle::unknown_variables(&[settings::ALL, TELEMETRY_SETTINGS], &Source::process(1));
     if !unknown.is_empty() {
-        eprintln!("{}", ConfigError { problems: unknown });
+        complain(&ConfigError { problems: unknown });
         return ExitCode::from(USAGE);
     }
     let ran = crate::runtime().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(carry_out(line)));
@@ -171,7 +171,7 @@ pub(crate) fn main() -> ExitCode {
             if let Some(unsaid) = error.downcast_ref::<Unsaid>() {
                 return ExitCode::from(unsaid.exit_code());
             }
-            eprintln!("weir: {}", weir_lifecycle::causes(error.as_ref()));
+            complain(&format_args!("weir: {}", weir_lifecycle::causes(error.as_ref())));
             let usage =
                 error.is::<client::Unusable>() || error.is::<crate::copy::Unusable>() || crate::up::is_usage(&error);
             if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }

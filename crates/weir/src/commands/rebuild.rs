@@ -139,7 +139,7 @@ async fn follow(client: &Client, id: &str) -> anyhow::Result<Value> {
             bar.set_position(thousandths(&rebuild));
             bar.set_message(pace(&rebuild));
         } else if said.is_none_or(|said| said.elapsed() >= LINE) {
-            eprintln!("filling: {}", pace(&rebuild));
+            weir_lifecycle::complain(&format_args!("filling: {}", pace(&rebuild)));
             said = Some(Instant::now());
         }
         tokio::time::sleep(LOOK).await;

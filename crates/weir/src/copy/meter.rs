@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use weir_lifecycle::complain;
 
 /// Between two lines.
 const PACE: Duration = Duration::from_secs(5);
@@ -81,7 +82,7 @@ impl Meter {
         self.show(&state);
         if let Some(bar) = &self.bar {
             bar.disable_steady_tick();
-            bar.suspend(|| eprintln!("{}", state.line()));
+            bar.suspend(|| complain(&state.line()));
             bar.finish_and_clear();
         }
     }
@@ -91,7 +92,7 @@ impl Meter {
             bar.set_position(state.records);
             bar.set_message(state.rates());
         } else if self.lines && !state.what.is_empty() {
-            eprintln!("{}", state.line());
+            complain(&state.line());
         }
     }
 }

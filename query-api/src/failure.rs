@@ -11,9 +11,17 @@ pub(crate) fn store(error: StoreError) -> Problem {
             Problem::unavailable("tables_unavailable", "the tables can't be read at the moment; try again", 1)
                 .caused_by(&error)
         }
+        damaged @ StoreError::Damaged(_) => Problem::internal(&DamagedTables(damaged)),
         other => Problem::internal(&other),
     }
 }
+
+/// For the log: who asked can't do anything about it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the tables are damaged: `weir rebuild start` and `weir rebuild verify` say where, and promoting the rebuild mends them"
+)]
+struct DamagedTables<E: std::error::Error + 'static>(#[source] E);
 
 /// 503 `exports_busy`.
 pub(crate) fn exports_busy() -> Problem {
@@ -34,12 +42,12 @@ pub(crate) fn basket_set_aside() -> Problem {
 
 /// State bytes that no release wrote.
 pub(crate) fn damaged(error: Damaged) -> Problem {
-    Problem::internal(&error)
+    Problem::internal(&DamagedTables(error))
 }
 
 /// A record on the timeline that can't be read, though it was admitted.
 pub(crate) fn unreadable(poison: weir_event::Poison) -> Problem {
-    Problem::internal(&poison)
+    Problem::internal(&DamagedTables(poison))
 }
 
 /// 503 `rebuilding`.

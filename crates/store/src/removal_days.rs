@@ -51,7 +51,7 @@ impl Unmerged {
     pub(crate) fn add(&self, changes: &[DaysChanges]) -> bool {
         let bytes: usize = changes.iter().map(|row| row.changes.len()).sum();
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        bytes > 0 && self.is(Enough::ForABatch)
+        bytes > 0 && self.has(Enough::ForABatch)
     }
 
     fn due(&self, enough: Enough) -> usize {
@@ -62,7 +62,7 @@ impl Unmerged {
     }
 
     /// Whether what waits is enough.
-    pub(crate) fn is(&self, enough: Enough) -> bool {
+    pub(crate) fn has(&self, enough: Enough) -> bool {
         self.bytes.load(Ordering::Relaxed) >= self.due(enough)
     }
 

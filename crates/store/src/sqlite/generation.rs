@@ -237,7 +237,7 @@ impl TableWriter for SqliteGeneration {
     }
 
     async fn tidy_up(&self) -> Result<(), StoreError> {
-        if !self.unmerged.is(Enough::ForAQuietMoment) {
+        if !self.unmerged.has(Enough::ForAQuietMoment) {
             return Ok(());
         }
         let mut transaction = self.timeline.begin().await?;
